@@ -1,0 +1,134 @@
+//! Control by hand, and new configurations.
+
+use std::sync::PoisonError;
+
+use super::core::Core;
+use super::rules::Rules;
+use super::token::Transition;
+use super::{CircuitBreaker, CircuitBreakerConfig};
+use crate::error::ConfigError;
+use crate::sync::Ordering;
+use crate::word::breaker::{BreakerWord, Cause, CircuitState, Moved, OpenUntil};
+use crate::word::cell::Step;
+
+impl Core {
+    /// Moves the word by hand. `clear` forgets the failures behind it.
+    pub(super) fn steer(
+        &self,
+        now: u64,
+        clear: bool,
+        step: impl Fn(BreakerWord) -> Step<BreakerWord, Option<Moved>>,
+    ) -> Option<Transition> {
+        let rules = self.rules.load();
+        self.elapsed(now);
+        let before = self.since.load();
+        let mut failures = 0;
+        let moved = self.hot.word.update(|word| {
+            failures = word.failures();
+            let step = step(word);
+            if let Step::Set(next, _) = &step
+                && next.state() == CircuitState::Open
+                && word.state() == CircuitState::Closed
+            {
+                self.set_trip_count(failures);
+            }
+            self.prepared(&rules, step)
+        })?;
+        if clear {
+            self.streak.publish(moved.epoch, 0);
+        }
+        Some(self.announce(moved, before, now, failures))
+    }
+
+    fn reconfigure(&self, config: CircuitBreakerConfig) -> Result<(), ConfigError> {
+        config.check()?;
+        // The lock only orders reconfigurations among themselves; no call takes it.
+        let _one_at_a_time = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.rules.load_full();
+        let rules = Rules::new(config, Some(&before), |buckets| self.new_window(buckets));
+        let (old, new) = (before.word.half_open_requests, rules.word.half_open_requests);
+        self.rules.store(rules.into());
+        // Release: pairs with the Acquire in `roll`.
+        self.version.fetch_add(1, Ordering::Release);
+        // Release: pairs with the AcqRel exchange in `open_edge`.
+        self.hot.edge.store(0, Ordering::Release);
+        self.publish_needs();
+        self.hot.word.update(|word| word.resize_round(old, new));
+        Ok(())
+    }
+}
+
+impl CircuitBreaker {
+    /// Opens the breaker until somebody closes it. `None` when it was forced open already.
+    pub fn force_open(&self) -> Option<Transition> {
+        self.force_open_at(self.now())
+    }
+
+    /// [`force_open`](Self::force_open) at `now`.
+    pub fn force_open_at(&self, now: u64) -> Option<Transition> {
+        self.core.steer(now, false, |word| word.force(Cause::ForcedOpen, OpenUntil::Forced))
+    }
+
+    /// Closes the breaker with no failures pending. `None` when it was closed already.
+    pub fn force_close(&self) -> Option<Transition> {
+        self.force_close_at(self.now())
+    }
+
+    /// [`force_close`](Self::force_close) at `now`.
+    pub fn force_close_at(&self, now: u64) -> Option<Transition> {
+        self.core.steer(now, true, |word| word.close(Cause::ForcedClose, false))
+    }
+
+    /// Lets every call through and decides nothing until [`enable`](Self::enable) or
+    /// [`reset`](Self::reset); results are counted. `None` when it was disabled already.
+    pub fn disable(&self) -> Option<Transition> {
+        self.disable_at(self.now())
+    }
+
+    /// [`disable`](Self::disable) at `now`.
+    pub fn disable_at(&self, now: u64) -> Option<Transition> {
+        self.core.steer(now, false, BreakerWord::disable)
+    }
+
+    /// Closes a disabled breaker. `None` in any other state.
+    pub fn enable(&self) -> Option<Transition> {
+        self.enable_at(self.now())
+    }
+
+    /// [`enable`](Self::enable) at `now`.
+    pub fn enable_at(&self, now: u64) -> Option<Transition> {
+        self.core.steer(now, true, BreakerWord::enable)
+    }
+
+    /// Closes the breaker and forgets all failures and what its window holds, whatever its state; calls
+    /// that are out come back late. The totals stay.
+    pub fn reset(&self) -> Option<Transition> {
+        self.reset_at(self.now())
+    }
+
+    /// [`reset`](Self::reset) at `now`.
+    pub fn reset_at(&self, now: u64) -> Option<Transition> {
+        let moved = self.core.steer(now, true, |word| word.close(Cause::Reset, true));
+        self.core.forget_failures();
+        moved
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> CircuitBreakerConfig {
+        self.core.rules.load().config.clone()
+    }
+
+    /// Puts new settings in force, in one publication: each decision is made by the old settings or by
+    /// the new ones, never by a mixture.
+    ///
+    /// What was consumed stays: the state, a running deadline, failures in a row, the totals, the
+    /// window's counts (unless the window itself is another), and calls that are out. A round of probes
+    /// follows a new `half_open_requests`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the first setting outside its range; the old settings stay.
+    pub fn reconfigure(&self, config: CircuitBreakerConfig) -> Result<(), ConfigError> {
+        self.core.reconfigure(config)
+    }
+}

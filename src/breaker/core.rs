@@ -1,0 +1,821 @@
+//! The engine of one breaker: its shared state, admission and results.
+
+use std::sync::{Arc, Mutex, Weak};
+
+use arc_swap::ArcSwap;
+use crossbeam_utils::CachePadded;
+
+use super::config::Cancelled;
+use super::counters::WindowCounts;
+use super::counters::{self, CANCELLED, COUNTERS, FAILURE, IGNORED, LATE, PROBE_FAILURE, SUCCESS};
+use super::rules::{Rates, Rules, Span};
+use super::token::{Outcome, Token, Transition};
+use crate::clock::{Clock, nanos};
+use crate::error::{RejectReason, Rejected};
+use crate::observe::{
+    DirtyMark, DirtySet, EventQueue, Kind, Live, Publisher, Record, Registration, register,
+};
+use crate::sync::{AtomicBool, AtomicU64, Mutant, Ordering, fence, mutant};
+use crate::tally::Tally;
+use crate::window::Window;
+use crate::word::breaker::{
+    Admission, BreakerWord, Cause, CircuitState, Effect, Moved, OpenUntil, Round, UNIT_SHIFT, Verdict,
+    units_up,
+};
+use crate::word::cell::{Step, WordCell};
+use crate::word::tagged::TaggedWord;
+use crate::word::widen_epoch;
+use std::time::Duration;
+
+/// What the paths of admitted and recorded calls need beyond counting, a bit each. The bits are hints:
+/// each one leads to a path that reads the published rules and decides by those alone.
+pub(super) mod needs {
+    /// An admission notes when the call began.
+    pub(in crate::breaker) const START: u64 = 1;
+    /// A result is told the time.
+    pub(in crate::breaker) const END: u64 = 1 << 1;
+    /// A result may be slow.
+    pub(in crate::breaker) const SLOW: u64 = 1 << 2;
+    /// Outstanding calls are followed.
+    pub(in crate::breaker) const HUNG: u64 = 1 << 3;
+    /// The window's buckets are calls.
+    pub(in crate::breaker) const COUNTED: u64 = 1 << 4;
+    /// A set collects the instances that counted something.
+    pub(in crate::breaker) const DIRTY: u64 = 1 << 5;
+    /// A cancelled call is a failure.
+    pub(in crate::breaker) const CANCEL_FAILS: u64 = 1 << 6;
+}
+
+/// The origin before any time was seen.
+const NO_ORIGIN: u64 = u64::MAX;
+
+/// How far the clock may go back behind the first time that was seen and still be told apart: a day.
+const ORIGIN_MARGIN: u64 = 24 * 60 * 60 * 1_000_000_000;
+
+/// The epoch before the first, so that the first may still be stamped.
+const NO_EPOCH: u32 = u32::MAX;
+
+/// `last_failure_at` before any failure.
+const NEVER: u64 = u64::MAX;
+
+/// The shared state of one breaker.
+pub(crate) struct Core {
+    pub(super) hot: CachePadded<Hot>,
+    pub(super) rules: ArcSwap<Rules>,
+    /// When the present epoch began, in units, rounded up.
+    pub(super) since: WordCell<TaggedWord>,
+    /// How many open periods in a row, as of the last opening or closing by hand.
+    pub(super) streak: WordCell<TaggedWord>,
+    /// The deadline of a granted round, in units.
+    pub(super) grant: WordCell<TaggedWord>,
+    /// Failures that made the last opening.
+    trip_count: AtomicU64,
+    pub(super) last_failure_at: AtomicU64,
+    /// The greatest transition number: the epoch in full width.
+    pub(super) sequence: AtomicU64,
+    /// Grows with each published configuration.
+    pub(super) version: AtomicU64,
+    pub(super) transitions: [AtomicU64; 4],
+    pub(super) hung: AtomicU64,
+    ramp_turn: AtomicU64,
+    pub(super) wanted: AtomicBool,
+    /// Serialises reconfiguration and remote states; holds the last remote generation.
+    pub(super) control: Mutex<u64>,
+    publisher: Option<Publisher>,
+    pub(super) name: Arc<str>,
+    seed: u64,
+    _registration: Registration,
+}
+
+/// What every call reads. Written only when the state, a bucket or the configuration changes.
+pub(super) struct Hot {
+    pub(super) word: WordCell<BreakerWord>,
+    pub(super) needs: AtomicU64,
+    pub(super) slow_after: AtomicU64,
+    /// When the next bucket of a time window begins, on the caller's clock; calls before it need not
+    /// look at the window. Zero asks the next call to look.
+    pub(super) edge: AtomicU64,
+    /// A success whose lane count has none of these bits looks at a count window.
+    pub(super) count_mask: AtomicU64,
+    origin: AtomicU64,
+    pub(super) tally: Tally<COUNTERS>,
+    pub(super) clock: Clock,
+    dirty: Option<DirtyMark>,
+}
+
+/// What a breaker is built from.
+pub(super) struct Parts {
+    pub(super) name: Arc<str>,
+    pub(super) rules: Rules,
+    pub(super) clock: Clock,
+    pub(super) stripes: usize,
+    pub(super) events: Option<EventQueue>,
+    pub(super) dirty: Option<DirtySet>,
+    pub(super) seed: u64,
+}
+
+impl Core {
+    pub(super) fn new(parts: Parts) -> Arc<Self> {
+        let Parts { name, rules, clock, stripes, events, dirty, seed } = parts;
+        Arc::new_cyclic(|weak: &Weak<Self>| {
+            let live: Weak<dyn Live> = weak.clone();
+            let core = Self {
+                hot: CachePadded::new(Hot {
+                    word: WordCell::new(BreakerWord::NEW),
+                    needs: AtomicU64::new(0),
+                    slow_after: AtomicU64::new(u64::MAX),
+                    edge: AtomicU64::new(0),
+                    count_mask: AtomicU64::new(u64::MAX),
+                    origin: AtomicU64::new(NO_ORIGIN),
+                    tally: Tally::new(stripes),
+                    clock,
+                    dirty: dirty.map(|set| set.join(live.clone())),
+                }),
+                rules: ArcSwap::from_pointee(rules),
+                since: WordCell::new(TaggedWord::new(NO_EPOCH, 0)),
+                streak: WordCell::new(TaggedWord::new(0, 0)),
+                grant: WordCell::new(TaggedWord::new(0, 0)),
+                trip_count: AtomicU64::new(0),
+                last_failure_at: AtomicU64::new(NEVER),
+                sequence: AtomicU64::new(0),
+                version: AtomicU64::new(0),
+                transitions: std::array::from_fn(|_| AtomicU64::new(0)),
+                hung: AtomicU64::new(0),
+                ramp_turn: AtomicU64::new(0),
+                wanted: AtomicBool::new(false),
+                control: Mutex::new(0),
+                publisher: events.map(|queue| queue.publisher(name.clone())),
+                name,
+                seed,
+                _registration: register(live),
+            };
+            core.publish_needs();
+            core
+        })
+    }
+
+    /// Derives the hints from the published rules.
+    pub(super) fn publish_needs(&self) {
+        let rules = self.rules.load();
+        let mut needs = 0;
+        let mut set = |on: bool, bits: u64| needs |= if on { bits } else { 0 };
+        let rates = rules.rates.as_ref();
+        let span = rates.map(|rates| rates.span);
+        set(matches!(span, Some(Span::Nanos(_))), needs::END);
+        set(rules.config.slow_calls.is_some(), needs::START | needs::END | needs::SLOW);
+        set(rules.hung.is_some(), needs::HUNG | needs::START);
+        set(matches!(span, Some(Span::Calls(_))), needs::COUNTED);
+        set(rules.config.cancelled_as == Cancelled::Failure, needs::CANCEL_FAILS);
+        set(self.hot.dirty.is_some(), needs::DIRTY);
+        let interval = match span {
+            Some(Span::Calls(width)) => check_interval(width, self.hot.tally.stripes()),
+            _ => u64::MAX,
+        };
+        self.hot.count_mask.store(interval.wrapping_sub(1), Ordering::Relaxed);
+        self.hot.slow_after.store(rates.map_or(u64::MAX, |r| r.slow_after), Ordering::Relaxed);
+        self.hot.needs.store(needs, Ordering::Relaxed);
+    }
+
+    /// Nanoseconds since the breaker's origin: a day before the first time it was told.
+    pub(super) fn elapsed(&self, now: u64) -> u64 {
+        let origin = self.hot.origin.load(Ordering::Relaxed);
+        now.saturating_sub(if origin == NO_ORIGIN { self.set_origin(now) } else { origin })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn set_origin(&self, now: u64) -> u64 {
+        let origin = now.saturating_sub(ORIGIN_MARGIN);
+        let set = self.hot.origin.compare_exchange(NO_ORIGIN, origin, Ordering::Relaxed, Ordering::Relaxed);
+        let origin = set.map_or_else(|found| found, |_| origin);
+        self.since.publish(0, units_up(now.saturating_sub(origin)));
+        origin
+    }
+
+    /// A time since the origin as the caller's clock shows it.
+    pub(super) fn absolute(&self, elapsed: u64) -> u64 {
+        let origin = self.hot.origin.load(Ordering::Relaxed);
+        if origin == NO_ORIGIN { elapsed } else { origin.saturating_add(elapsed) }
+    }
+
+    // ---- admission
+
+    #[inline(always)]
+    pub(super) fn admit_with(&self, now: impl Fn() -> u64) -> Result<Token, Rejected> {
+        let word = self.hot.word.load();
+        if word.admits_all() {
+            let needs = self.hot.needs.load(Ordering::Relaxed);
+            if needs & needs::START == 0 {
+                return Ok(Token::untimed(word.epoch()));
+            }
+            let now = now();
+            if needs & needs::HUNG == 0 {
+                return Ok(Token::timed(word.epoch(), now));
+            }
+            return self.admit_slow(now);
+        }
+        let now = now();
+        if let Some(until) = word.open_until() {
+            // An unset origin makes the time look greater, and the slow path sets it.
+            let elapsed = now.saturating_sub(self.hot.origin.load(Ordering::Relaxed));
+            if elapsed > 0 && elapsed >> UNIT_SHIFT < until {
+                return Err(self.reject(RejectReason::Open, (until << UNIT_SHIFT) - elapsed));
+            }
+        }
+        self.admit_slow(now)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn admit_slow(&self, now: u64) -> Result<Token, Rejected> {
+        let rules = self.rules.load();
+        let elapsed = self.elapsed(now);
+        let units = elapsed >> UNIT_SHIFT;
+        if let Some(table) = &rules.hung {
+            let epoch = self.hot.word.load().epoch();
+            let hung = table.sweep(epoch, table.tick(elapsed));
+            self.record_hung(epoch, hung, now, &rules);
+        }
+        let before = self.since.load();
+        let admission =
+            self.hot.word.update(|word| word.admit(units, self.round(word, units, &rules), &rules.word));
+        let token = match admission {
+            Admission::Free { epoch } => Token::timed(epoch, now),
+            Admission::Ramp { epoch } => {
+                self.ramp(epoch, elapsed, &rules)?;
+                Token::timed(epoch, now)
+            }
+            Admission::Probe { epoch } => Token::timed(epoch, now).as_probe(),
+            Admission::Opened { epoch, moved } => {
+                self.announce(moved, before, now, self.trip_count());
+                Token::timed(epoch, now).as_probe()
+            }
+            Admission::Open { until } => {
+                let left = (until << UNIT_SHIFT).saturating_sub(elapsed);
+                return Err(self.reject(RejectReason::Open, left));
+            }
+            Admission::Forced => return Err(self.reject(RejectReason::ForcedOpen, u64::MAX)),
+            Admission::Full { epoch, round } => return Err(self.reject_full(epoch, round, elapsed, &rules)),
+            Admission::AwaitingGrant => return Err(self.await_grant()),
+            Admission::RoundLapsed { moved } => {
+                self.announce(moved, before, now, self.trip_count());
+                return Err(self.await_grant());
+            }
+        };
+        Ok(self.follow(token, elapsed, now, &rules))
+    }
+
+    /// Enters an admitted call into the table of outstanding ones.
+    fn follow(&self, token: Token, elapsed: u64, now: u64, rules: &Rules) -> Token {
+        let Some(table) = &rules.hung else { return token };
+        match table.enter(token.epoch(), table.tick(elapsed)) {
+            Some(hung) => {
+                self.record_hung(token.epoch(), hung, now, rules);
+                token.followed_by(table.id())
+            }
+            None => token,
+        }
+    }
+
+    fn reject(&self, reason: RejectReason, after_nanos: u64) -> Rejected {
+        self.hot.tally.add(counters::rejected(reason));
+        self.mark_dirty();
+        let after = if after_nanos == u64::MAX { Duration::MAX } else { Duration::from_nanos(after_nanos) };
+        Rejected::new(reason, after)
+    }
+
+    fn reject_full(&self, epoch: u32, round: Round, elapsed: u64, rules: &Rules) -> Rejected {
+        let until = match round {
+            Round::Until(units) => units,
+            Round::Over => elapsed >> UNIT_SHIFT,
+            // The mover stands between its two writes: the round runs from now, whoever says so first.
+            Round::Unstamped => {
+                let start = units_up(elapsed);
+                if !mutant(Mutant::NoHelping) {
+                    self.since.publish(epoch, start);
+                }
+                start.saturating_add(rules.round)
+            }
+        };
+        self.reject(RejectReason::HalfOpen, (until << UNIT_SHIFT).saturating_sub(elapsed))
+    }
+
+    fn await_grant(&self) -> Rejected {
+        self.wanted.store(true, Ordering::Relaxed);
+        self.reject(RejectReason::AwaitingGrant, 0)
+    }
+
+    /// What is known of the round that a word stands in.
+    pub(super) fn round(&self, word: BreakerWord, units: u64, rules: &Rules) -> Round {
+        let granted = || if rules.word.granted { self.grant.load().of(word.epoch()) } else { None };
+        let since = || self.since.load().of(word.epoch()).map(|start| start.saturating_add(rules.round));
+        match granted().or_else(since) {
+            None => Round::Unstamped,
+            Some(deadline) if units >= deadline => Round::Over,
+            Some(deadline) => Round::Until(deadline),
+        }
+    }
+
+    /// Whether the ramp after closing admits one more call.
+    fn ramp(&self, epoch: u32, elapsed: u64, rules: &Rules) -> Result<(), Rejected> {
+        let start = self.since.load().of(epoch).unwrap_or_else(|| {
+            self.since.publish(epoch, units_up(elapsed));
+            units_up(elapsed)
+        });
+        let run = elapsed.saturating_sub(start << UNIT_SHIFT);
+        let period = rules.config.ramp_up.map_or(0, nanos);
+        if run >= period {
+            self.hot.word.update(|word| word.end_ramp(epoch));
+            return Ok(());
+        }
+        let share = (run as f64 / period as f64).max(0.1);
+        // The golden ratio's multiples spread evenly over any stretch of turns.
+        let turn = self.ramp_turn.fetch_add(1, Ordering::Relaxed);
+        let place = turn.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        if (place as f64) < share * (1_u64 << 32) as f64 {
+            Ok(())
+        } else {
+            Err(self.reject(RejectReason::RampUp, 0))
+        }
+    }
+
+    // ---- results
+
+    #[inline(always)]
+    pub(super) fn record_with(
+        &self,
+        token: Token,
+        outcome: Outcome,
+        now: impl Fn() -> u64,
+    ) -> Option<Transition> {
+        match outcome {
+            Outcome::Success
+                if token.is_plain() && self.hot.word.load() == BreakerWord::calm(token.epoch()) =>
+            {
+                self.record_calm(token, now)
+            }
+            Outcome::Ignored => self.record_returned(token, IGNORED),
+            Outcome::Cancelled if self.hot.needs.load(Ordering::Relaxed) & needs::CANCEL_FAILS == 0 => {
+                self.record_returned(token, CANCELLED)
+            }
+            _ => self.record_slow(token, outcome, now()),
+        }
+    }
+
+    /// A success while closed with no failures pending: nothing of the word changes.
+    #[inline(always)]
+    fn record_calm(&self, token: Token, now: impl Fn() -> u64) -> Option<Transition> {
+        let needs = self.hot.needs.load(Ordering::Relaxed);
+        if needs & needs::END != 0 {
+            let now = now();
+            let took = token.started().map_or(0, |started| now.saturating_sub(started));
+            // Acquire: pairs with the Release in `open_edge`; the count below is then seen only by sums
+            // that also see the window's head in this bucket.
+            if now >= self.hot.edge.load(Ordering::Acquire)
+                || took > self.hot.slow_after.load(Ordering::Relaxed)
+            {
+                return self.record_slow(token, Outcome::Success, now);
+            }
+        }
+        let count = self.hot.tally.add(SUCCESS);
+        if needs & (needs::COUNTED | needs::DIRTY) != 0 {
+            self.mark_dirty();
+            if needs & needs::COUNTED != 0 && count & self.hot.count_mask.load(Ordering::Relaxed) == 0 {
+                return self.check_counted(token, now());
+            }
+        }
+        None
+    }
+
+    /// A result that says nothing about the service.
+    #[cold]
+    #[inline(never)]
+    fn record_returned(&self, token: Token, counter: usize) -> Option<Transition> {
+        if token.is_plain() {
+            let late = self.is_over(token);
+            self.hot.tally.add(if late { LATE } else { counter });
+            self.mark_dirty();
+            return None;
+        }
+        let rules = self.rules.load();
+        let counter = if self.is_late(token, &rules) {
+            LATE
+        } else if token.is_probe() {
+            // Giving a place back moves no state, so no opening is ever computed.
+            let until = OpenUntil::Units(0);
+            let effect = self
+                .hot
+                .word
+                .update(|word| word.finish(token.epoch(), Verdict::Returned, None, until, &rules.word));
+            if effect == Effect::Late { LATE } else { counter }
+        } else {
+            counter
+        };
+        self.hot.tally.add(counter);
+        self.mark_dirty();
+        None
+    }
+
+    /// Whether a result comes after its epoch, or after its call was declared hung.
+    fn is_late(&self, token: Token, rules: &Rules) -> bool {
+        !self.leave(token, rules) || self.is_over(token)
+    }
+
+    /// Whether the epoch of a call is over. Nobody is admitted while open, so a result that claims to
+    /// be of an open epoch (an untracked one) belongs to an earlier one.
+    #[inline]
+    fn is_over(&self, token: Token) -> bool {
+        let word = self.hot.word.load();
+        (word.epoch() != token.epoch() && !mutant(Mutant::IgnoreEpoch)) || word.state() == CircuitState::Open
+    }
+
+    /// Takes a followed call out of the table. False when it was declared hung before.
+    fn leave(&self, token: Token, rules: &Rules) -> bool {
+        match (&rules.hung, token.table(), token.started()) {
+            (Some(table), Some(id), Some(started)) if table.id() == id => {
+                table.leave(token.epoch(), table.tick(self.elapsed(started)))
+            }
+            _ => true,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn record_slow(&self, token: Token, outcome: Outcome, now: u64) -> Option<Transition> {
+        let rules = self.rules.load();
+        let outcome = match (outcome, rules.config.cancelled_as) {
+            (Outcome::Cancelled, Cancelled::Failure) => Outcome::Failure,
+            (outcome, _) => outcome,
+        };
+        let verdict = match outcome {
+            Outcome::Success => Verdict::Success,
+            Outcome::Failure => Verdict::Failures(1),
+            Outcome::Ignored => return self.record_returned(token, IGNORED),
+            Outcome::Cancelled => return self.record_returned(token, CANCELLED),
+        };
+        if self.is_late(token, &rules) {
+            self.hot.tally.add(LATE);
+            self.mark_dirty();
+            return None;
+        }
+        let slow_after = rules.rates.as_ref().map_or(u64::MAX, |rates| rates.slow_after);
+        let slow = token.started().is_some_and(|started| now.saturating_sub(started) > slow_after);
+        let counter = counters::of(outcome, slow, token.is_probe());
+        if outcome == Outcome::Failure {
+            self.note_failure(now);
+        }
+        let moved = if token.is_probe() {
+            self.record_probe(token, verdict, counter, now, &rules)
+        } else {
+            self.record_closed(token, verdict, counter, slow, now, &rules)
+        };
+        self.mark_dirty();
+        moved
+    }
+
+    fn record_probe(
+        &self,
+        token: Token,
+        verdict: Verdict,
+        counter: usize,
+        now: u64,
+        rules: &Rules,
+    ) -> Option<Transition> {
+        let (effect, before) = self.finish(token.epoch(), verdict, None, now, rules);
+        let counter = if effect == Effect::Late { LATE } else { counter };
+        self.hot.tally.add(counter);
+        self.announce_effect(effect, before, now)
+    }
+
+    fn record_closed(
+        &self,
+        token: Token,
+        verdict: Verdict,
+        counter: usize,
+        slow: bool,
+        now: u64,
+        rules: &Rules,
+    ) -> Option<Transition> {
+        let rates = rules.rates.as_ref();
+        // The head moves before the count, so that no boundary of a later bucket misses it.
+        let crossed = rates.is_some_and(|rates| self.roll(rates, now));
+        self.hot.tally.add(counter);
+        let trip = match rates {
+            Some(rates) if crossed || slow || verdict != Verdict::Success => {
+                self.evaluate(rates, token.epoch())
+            }
+            _ => None,
+        };
+        let (effect, before) = self.finish(token.epoch(), verdict, trip, now, rules);
+        self.announce_effect(effect, before, now)
+    }
+
+    /// Looks at a count window after a success that may have filled a bucket.
+    #[cold]
+    #[inline(never)]
+    fn check_counted(&self, token: Token, now: u64) -> Option<Transition> {
+        let rules = self.rules.load();
+        let trip = self.evaluate(rules.rates.as_ref()?, token.epoch())?;
+        let (effect, before) = self.finish(token.epoch(), Verdict::Success, Some(trip), now, &rules);
+        self.announce_effect(effect, before, now)
+    }
+
+    /// Counts `hung` calls of `epoch` as failures.
+    fn record_hung(&self, epoch: u32, hung: u64, now: u64, rules: &Rules) {
+        let word = self.hot.word.load();
+        if hung == 0 || word.epoch() != epoch {
+            return;
+        }
+        self.hung.fetch_add(hung, Ordering::Relaxed);
+        let closed = word.state() != CircuitState::HalfOpen;
+        if let (true, Some(rates)) = (closed, &rules.rates) {
+            self.roll(rates, now);
+        }
+        self.hot.tally.add_shared(if closed { FAILURE } else { PROBE_FAILURE }, hung);
+        let trip = rules.rates.as_ref().filter(|_| closed).and_then(|rates| self.evaluate(rates, epoch));
+        let (effect, before) = self.finish(epoch, Verdict::Failures(hung), trip, now, rules);
+        self.note_failure(now);
+        self.mark_dirty();
+        self.announce_effect(effect, before, now);
+    }
+
+    /// Applies a verdict to the word. The second value is the side word from before, for `announce`.
+    fn finish(
+        &self,
+        epoch: u32,
+        verdict: Verdict,
+        trip: Option<(Cause, u64)>,
+        now: u64,
+        rules: &Rules,
+    ) -> (Effect, TaggedWord) {
+        let before = self.since.load();
+        let mut nth = 0;
+        let effect = self.hot.word.update(|word| {
+            let until;
+            (until, nth) = self.opening(word, now, rules);
+            let step = word.finish(epoch, verdict, trip.map(|(cause, _)| cause), until, &rules.word);
+            if let Step::Set(_, Effect::Moved(moved)) = &step
+                && moved.to == CircuitState::Open
+            {
+                // Before the exchange, whose Release brings it to whoever sees the breaker open.
+                self.trip_count.store(self.failures_of(word, verdict, trip, *moved), Ordering::Relaxed);
+            }
+            self.prepared(rules, step)
+        });
+        if let Effect::Moved(Moved { to: CircuitState::Open, epoch, .. }) = effect {
+            self.streak.publish(epoch, nth);
+        }
+        (effect, before)
+    }
+
+    /// How many failures an opening is announced with.
+    fn failures_of(
+        &self,
+        word: BreakerWord,
+        verdict: Verdict,
+        trip: Option<(Cause, u64)>,
+        moved: Moved,
+    ) -> u64 {
+        let added = if let Verdict::Failures(n) = verdict { n } else { 0 };
+        match trip {
+            Some((cause, count)) if cause == moved.cause => count,
+            // A failed probe opens what was open before: the count that opened it stands.
+            _ if moved.from == CircuitState::HalfOpen => self.trip_count().saturating_add(added),
+            _ => word.failures().saturating_add(added),
+        }
+    }
+
+    /// When an open period that begins now would end, and the how many-th in a row it would be.
+    pub(super) fn opening(&self, word: BreakerWord, now: u64, rules: &Rules) -> (OpenUntil, u64) {
+        let elapsed = self.elapsed(now);
+        let streak = self.streak.load().value();
+        let nth = match (&rules.config.open_backoff, word.state()) {
+            (None, _) => 1,
+            (Some(backoff), CircuitState::Closed) => {
+                let since = self.since.load().of(word.epoch());
+                let healthy = since.is_some_and(|units| {
+                    elapsed.saturating_sub(units << UNIT_SHIFT) >= nanos(backoff.healthy_after)
+                });
+                if healthy { 1 } else { streak + 1 }
+            }
+            (Some(_), _) => streak + 1,
+        };
+        let length = rules.open_nanos(nth, || draw(self.seed, word.epoch()));
+        let until = if length == 0 { 0 } else { units_up(elapsed.saturating_add(length)) };
+        (OpenUntil::Units(until), nth)
+    }
+
+    /// What must be in place before the exchange that closes the word: the floor of the window.
+    pub(super) fn prepared<R: StateChange>(
+        &self,
+        rules: &Rules,
+        step: Step<BreakerWord, R>,
+    ) -> Step<BreakerWord, R> {
+        if let (Step::Set(_, answer), Some(rates)) = (&step, &rules.rates)
+            && let Some(moved) = answer.moved()
+            && moved.to == CircuitState::Closed
+            && !mutant(Mutant::FloorAfterMove)
+        {
+            rates.window.restart(self.full_epoch(moved.epoch), &self.hot.tally.sum());
+        }
+        step
+    }
+
+    fn announce_effect(&self, effect: Effect, before: TaggedWord, now: u64) -> Option<Transition> {
+        match effect {
+            Effect::Moved(moved) => Some(self.announce(moved, before, now, self.announced_count(moved))),
+            Effect::Late | Effect::Counted => None,
+        }
+    }
+
+    fn announced_count(&self, moved: Moved) -> u64 {
+        if moved.to == CircuitState::Open { self.trip_count() } else { 0 }
+    }
+
+    /// Makes a transition known. `before` is the side word as it was read before the exchange.
+    pub(super) fn announce(&self, moved: Moved, before: TaggedWord, now: u64, failures: u64) -> Transition {
+        let elapsed = self.elapsed(now);
+        let rules = self.rules.load();
+        if mutant(Mutant::FloorAfterMove)
+            && moved.to == CircuitState::Closed
+            && let Some(rates) = &rules.rates
+        {
+            rates.window.restart(self.full_epoch(moved.epoch), &self.hot.tally.sum());
+        }
+        self.since.publish(moved.epoch, units_up(elapsed));
+        let sequence = self.full_epoch(moved.epoch);
+        self.sequence.fetch_max(sequence, Ordering::Relaxed);
+        if moved.from != moved.to {
+            self.transitions[moved.to as usize].fetch_add(1, Ordering::Relaxed);
+        }
+        if moved.to != CircuitState::Open {
+            self.wanted.store(false, Ordering::Relaxed);
+        }
+        let began = before.of(previous_epoch(moved.epoch)).map(|units| units << UNIT_SHIFT);
+        let record = Record {
+            from: moved.from,
+            to: moved.to,
+            cause: moved.cause,
+            failure_count: failures,
+            elapsed: began.map_or(0, |began| elapsed.saturating_sub(began)),
+            at: now,
+        };
+        if let Some(publisher) = &self.publisher {
+            publisher.publish(sequence, record);
+        }
+        self.mark_dirty();
+        Transition::new(&record, sequence)
+    }
+
+    /// The transition number of an epoch near the present one.
+    pub(super) fn full_epoch(&self, epoch: u32) -> u64 {
+        widen_epoch(epoch, self.sequence.load(Ordering::Relaxed))
+    }
+
+    fn note_failure(&self, now: u64) {
+        let last = self.last_failure_at.load(Ordering::Relaxed);
+        if last == NEVER || now > last {
+            self.last_failure_at.store(now, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn trip_count(&self) -> u64 {
+        self.trip_count.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_trip_count(&self, count: u64) {
+        self.trip_count.store(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn last_failure(&self) -> Option<u64> {
+        let at = self.last_failure_at.load(Ordering::Relaxed);
+        (at != NEVER).then_some(at)
+    }
+
+    pub(super) fn forget_failures(&self) {
+        self.last_failure_at.store(NEVER, Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    pub(super) fn mark_dirty(&self) {
+        if let Some(mark) = &self.hot.dirty {
+            mark.mark();
+        }
+    }
+
+    // ---- windows
+
+    /// Moves a time window to the bucket of `now`; true for the thread that moved it.
+    fn roll(&self, rates: &Rates, now: u64) -> bool {
+        let Span::Nanos(width) = rates.span else { return false };
+        // Acquire: pairs with the Release in `reconfigure`.
+        let version = self.version.load(Ordering::Acquire);
+        let tick = self.elapsed(now) / width;
+        let moved = rates.window.advance(tick, || self.hot.tally.sum());
+        let edge = self.absolute((rates.window.tick() + 1).saturating_mul(width));
+        self.open_edge(edge, version);
+        moved
+    }
+
+    /// Lets calls before `edge` pass the window by, unless its configuration was replaced meanwhile.
+    fn open_edge(&self, edge: u64, version: u64) {
+        if self.hot.edge.load(Ordering::Relaxed) >= edge {
+            return;
+        }
+        // AcqRel: Release pairs with the Acquire in `record_calm`; Acquire pairs with the Release of the
+        // store of zero in `reconfigure`, whose version this thread then sees.
+        self.hot.edge.fetch_max(edge, Ordering::AcqRel);
+        if self.version.load(Ordering::Relaxed) != version {
+            self.hot.edge.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// The rate rule that the window makes true now, for a caller that has counted.
+    fn evaluate(&self, rates: &Rates, epoch: u32) -> Option<(Cause, u64)> {
+        if !mutant(Mutant::NoTripFence) {
+            // SeqCst: pairs with itself in another failing call; of two that count and then sum, at least
+            // one sees both.
+            fence(Ordering::SeqCst);
+        }
+        let sum = self.hot.tally.sum();
+        if let Span::Calls(width) = rates.span {
+            rates.window.advance(crate::window::calls(&sum) / width, || self.hot.tally.sum());
+        }
+        let epoch = self.full_epoch(epoch);
+        let tick = rates.window.tick();
+        let Some(counts) = rates.window.counts(epoch, &sum, tick) else {
+            // The floor of this epoch is missing after a reconfiguration that raced with closing: from
+            // here on it counts from now.
+            rates.window.restart(epoch, &sum);
+            return None;
+        };
+        rates.trip(&WindowCounts::new(counts))
+    }
+
+    /// The window as it stands at `now`, without moving it.
+    pub(super) fn window_counts(&self, rules: &Rules, epoch: u32, now: Option<u64>) -> Option<WindowCounts> {
+        let rates = rules.rates.as_ref()?;
+        let sum = self.hot.tally.sum();
+        let tick = match (rates.span, now) {
+            (Span::Nanos(width), Some(now)) => self.elapsed(now) / width,
+            _ => 0,
+        };
+        let tick = tick.max(rates.window.tick());
+        rates.window.counts(self.full_epoch(epoch), &sum, tick).map(WindowCounts::new)
+    }
+
+    /// A window that begins now.
+    pub(super) fn new_window(&self, buckets: u64) -> Window {
+        let epoch = self.full_epoch(self.hot.word.load().epoch());
+        Window::new(buckets, &self.hot.tally.sum(), epoch)
+    }
+}
+
+impl Live for Core {
+    fn kind(&self) -> Kind {
+        Kind::CircuitBreaker
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// An answer of the word that may hold a transition.
+pub(super) trait StateChange {
+    fn moved(&self) -> Option<Moved>;
+}
+
+impl StateChange for Effect {
+    fn moved(&self) -> Option<Moved> {
+        match self {
+            Self::Moved(moved) => Some(*moved),
+            Self::Late | Self::Counted => None,
+        }
+    }
+}
+
+impl StateChange for Option<Moved> {
+    fn moved(&self) -> Option<Moved> {
+        *self
+    }
+}
+
+fn previous_epoch(epoch: u32) -> u32 {
+    epoch.wrapping_sub(1) & ((1 << crate::word::EPOCH_BITS) - 1)
+}
+
+/// How many successes of a lane pass between two looks at a count window: a power of two, so that all
+/// lanes together are at most half a bucket late.
+fn check_interval(width: u64, stripes: usize) -> u64 {
+    let most = width / (2 * stripes as u64);
+    if most == 0 { 1 } else { 1 << most.ilog2() }
+}
+
+/// A number of [0, 1) for one opening (`SplitMix64` of seed and epoch).
+fn draw(seed: u64, epoch: u32) -> f64 {
+    let mut z = seed.wrapping_add(u64::from(epoch).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((z ^ z >> 31) >> 11) as f64 / (1_u64 << 53) as f64
+}

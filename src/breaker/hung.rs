@@ -1,0 +1,110 @@
+//! Outstanding calls by the time they began, so that calls that never answer count as failures.
+//!
+//! Time is cut into ticks of an eighth of the allowed duration, and the calls that began in one tick
+//! share a word ([`HungWord`]). An admission that enters a new tick looks through the sixteen words
+//! and declares hung what has been out for more than eight ticks: a hung call is found by the first
+//! admission between 1 and 1 1/4 times the duration after it began.
+
+use crossbeam_utils::CachePadded;
+
+use crate::sync::{AtomicU64, Ordering};
+use crate::word::cell::WordCell;
+use crate::word::hung::HungWord;
+
+/// Ticks in the allowed duration.
+const TICKS: u64 = 8;
+/// Words: more than the ticks that can hold calls which are not yet hung.
+const WORDS: u64 = 16;
+
+/// The outstanding calls of one breaker under one duration.
+#[derive(Debug)]
+pub(crate) struct HungTable {
+    /// Tells the tokens of this table from those of one before a reconfiguration.
+    id: u16,
+    tick_nanos: u64,
+    /// The last tick whose sweep began.
+    swept: CachePadded<AtomicU64>,
+    words: Box<[CachePadded<WordCell<HungWord>>]>,
+}
+
+impl HungTable {
+    pub(crate) fn new(after_nanos: u64, id: u16) -> Self {
+        let word = |_| CachePadded::new(WordCell::new(HungWord::EMPTY));
+        Self {
+            id,
+            tick_nanos: after_nanos.div_ceil(TICKS).max(1),
+            swept: CachePadded::new(AtomicU64::new(0)),
+            words: (0..WORDS).map(word).collect(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> u16 {
+        self.id
+    }
+
+    /// The tick of a time since the breaker's origin.
+    pub(crate) fn tick(&self, elapsed: u64) -> u64 {
+        elapsed / self.tick_nanos
+    }
+
+    fn word(&self, tick: u64) -> &WordCell<HungWord> {
+        &self.words[(tick % WORDS) as usize]
+    }
+
+    /// Declares hung what began more than eight ticks before `tick`, if no sweep of this tick has
+    /// begun: how many calls of `epoch`.
+    pub(crate) fn sweep(&self, epoch: u32, tick: u64) -> u64 {
+        if self.swept.load(Ordering::Relaxed) >= tick {
+            return 0;
+        }
+        let last = self.swept.fetch_max(tick, Ordering::Relaxed);
+        if last >= tick {
+            return 0;
+        }
+        // Each admission sweeps before it enters, so after a gap every call that is out began before it,
+        // whatever its cut tick says.
+        let after_gap = tick - last >= WORDS;
+        self.words.iter().map(|word| Self::expire(word, epoch, tick, after_gap)).sum()
+    }
+
+    fn expire(word: &WordCell<HungWord>, epoch: u32, tick: u64, after_gap: bool) -> u64 {
+        word.update(|word| word.expire(epoch, tick, TICKS, after_gap))
+    }
+
+    /// Follows a call of `epoch` from `tick` on. `Some` when it is followed, with how many calls of
+    /// the epoch were found hung on the way.
+    pub(crate) fn enter(&self, epoch: u32, tick: u64) -> Option<u64> {
+        self.word(tick).update(|word| word.enter(epoch, tick))
+    }
+
+    /// The call has ended. False when it was declared hung before.
+    pub(crate) fn leave(&self, epoch: u32, tick: u64) -> bool {
+        self.word(tick).update(|word| word.leave(epoch, tick))
+    }
+}
+
+#[cfg(all(test, not(fusewire_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_hung_after_its_duration_and_not_before() {
+        let table = HungTable::new(800, 0);
+        assert_eq!(table.sweep(1, table.tick(1_000)), 0);
+        assert_eq!(table.enter(1, table.tick(1_000)), Some(0));
+        assert_eq!(table.sweep(1, table.tick(1_899)), 0);
+        assert_eq!(table.sweep(1, table.tick(1_900)), 1);
+        assert!(!table.leave(1, table.tick(1_000)));
+    }
+
+    #[test]
+    fn a_gap_of_any_length_finds_what_hangs() {
+        for gap in [17_u64, 1 << 20, 1 << 21, (1 << 21) + 100, 1 << 40] {
+            let table = HungTable::new(8, 0);
+            table.sweep(1, 5);
+            table.enter(1, 5);
+            let found: u64 = (0..=TICKS + 1).map(|step| table.sweep(1, 5 + gap + step)).sum();
+            assert_eq!(found, 1, "after a gap of {gap} ticks");
+        }
+    }
+}

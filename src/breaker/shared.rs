@@ -1,0 +1,121 @@
+//! What a fleet steers: states that came from elsewhere, and probes that are granted.
+
+use std::sync::PoisonError;
+
+use super::CircuitBreaker;
+use super::core::Core;
+use super::token::Transition;
+use crate::clock::nanos;
+use crate::sync::Ordering;
+use crate::word::breaker::{BreakerWord, Cause, CircuitState, OpenUntil, UNIT_SHIFT, units_up};
+use crate::word::cell::Step;
+use crate::word::is_newer_epoch;
+use crate::word::tagged::TaggedWord;
+
+impl Core {
+    fn apply_remote(&self, generation: u64, state: CircuitState, since: u64, now: u64) -> Option<Transition> {
+        let mut known = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        if generation <= *known {
+            return None;
+        }
+        *known = generation;
+        let rules = self.rules.load();
+        let open_until = || {
+            let length = nanos(rules.config.recovery_timeout);
+            OpenUntil::Units(units_up(self.elapsed(since.min(now)).saturating_add(length)))
+        };
+        let threshold = rules.config.failure_threshold.map_or(1, u64::from);
+        self.steer(now, false, |word| {
+            // What was done here by hand stands.
+            if word.is_forced_open() || word.state() == CircuitState::Disabled {
+                return Step::Keep(None);
+            }
+            match (state, word.state()) {
+                (CircuitState::Open, _) => {
+                    let step = word.force(Cause::Remote, open_until());
+                    self.set_trip_count(self.trip_count().max(threshold));
+                    step
+                }
+                // Probes are handed out by the fleet: the way is open for a grant.
+                (CircuitState::HalfOpen, CircuitState::Closed | CircuitState::Open) => {
+                    self.set_trip_count(self.trip_count().max(threshold));
+                    word.force(Cause::Remote, OpenUntil::Units(0))
+                }
+                (CircuitState::Closed, _) => word.close(Cause::Remote, false),
+                (CircuitState::HalfOpen | CircuitState::Disabled, _) => Step::Keep(None),
+            }
+        })
+    }
+
+    fn grant_probes(&self, n: u32, until: u64, now: u64) -> (bool, Option<Transition>) {
+        let units = self.elapsed(now) >> UNIT_SHIFT;
+        let deadline = units_up(self.elapsed(until));
+        let before = self.since.load();
+        let mut granted = None;
+        let moved = self.hot.word.update(|word: BreakerWord| {
+            let step = word.grant(u64::from(n), units);
+            granted = match &step {
+                Step::Set(next, _) => Some(next.epoch()),
+                Step::Keep(_) => None,
+            };
+            step
+        });
+        if let Some(epoch) = granted {
+            self.grant.update(|word: TaggedWord| {
+                let later = word.of(epoch).is_some_and(|known| deadline > known);
+                if later || is_newer_epoch(epoch, word.epoch()) {
+                    Step::Set(TaggedWord::new(epoch, deadline), ())
+                } else {
+                    Step::Keep(())
+                }
+            });
+            self.wanted.store(false, Ordering::Relaxed);
+        }
+        (granted.is_some(), moved.map(|moved| self.announce(moved, before, now, self.trip_count())))
+    }
+}
+
+/// For those who share a breaker's state between processes.
+impl CircuitBreaker {
+    /// Takes over a state that was decided elsewhere. `generation` numbers such states; one that is not
+    /// newer than the last one changes nothing. `since` is when the state began, on this breaker's
+    /// clock: an open one ends `recovery_timeout` after it.
+    ///
+    /// A breaker that was forced open or disabled here stays so. A half-open state opens the way for
+    /// [`grant_probes_at`](Self::grant_probes_at).
+    pub fn apply_remote_at(
+        &self,
+        generation: u64,
+        state: CircuitState,
+        since: u64,
+        now: u64,
+    ) -> Option<Transition> {
+        self.core.apply_remote(generation, state, since, now)
+    }
+
+    /// The newest generation that was taken over; zero before any.
+    pub fn remote_generation(&self) -> u64 {
+        *self.core.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a call was refused because probes are granted from outside and none were left: somebody
+    /// should ask for a grant. Reads no clock.
+    pub fn wants_probes(&self) -> bool {
+        self.core.wanted.load(Ordering::Relaxed)
+    }
+
+    /// Lets `n` calls more through as probes, until `until` on the breaker's clock: from open, once its
+    /// time has passed, or within a round that was granted before. After `until`, a round with no place
+    /// left and no verdict falls back to open and asks again.
+    ///
+    /// False when the state has no use for a grant. Meant for
+    /// [`ProbeMode::Granted`](crate::ProbeMode::Granted).
+    pub fn grant_probes_at(&self, n: u32, until: u64, now: u64) -> bool {
+        self.core.grant_probes(n, until, now).0
+    }
+
+    /// [`grant_probes_at`](Self::grant_probes_at) by the breaker's own clock.
+    pub fn grant_probes(&self, n: u32, until: u64) -> bool {
+        self.grant_probes_at(n, until, self.now())
+    }
+}

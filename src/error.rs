@@ -1,0 +1,268 @@
+//! What can be refused: a configuration, a name, a call.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A setting outside its range. Its text names the field, the value and what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    field: &'static str,
+    value: String,
+    allowed: &'static str,
+}
+
+impl ConfigError {
+    pub(crate) fn new(field: &'static str, value: impl fmt::Debug, allowed: &'static str) -> Self {
+        Self { field, value: format!("{value:?}"), allowed }
+    }
+
+    /// The setting's name, as in the builder.
+    pub fn field(&self) -> &str {
+        self.field
+    }
+
+    /// The value that was given.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// The range that is allowed.
+    pub fn allowed(&self) -> &str {
+        self.allowed
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}; allowed: {}", self.field, self.value, self.allowed)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Why a call was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RejectReason {
+    /// The breaker is open and its open duration has not passed.
+    Open,
+    /// The breaker is half-open and every place of the round is taken.
+    HalfOpen,
+    /// The breaker was forced open.
+    ForcedOpen,
+    /// The breaker closed lately and admits only a share of the calls yet.
+    RampUp,
+    /// The open duration has passed, but probes are granted by a fleet and none has been yet.
+    AwaitingGrant,
+}
+
+impl RejectReason {
+    /// Each reason, in the order of their discriminants.
+    pub const ALL: [Self; 5] =
+        [Self::Open, Self::HalfOpen, Self::ForcedOpen, Self::RampUp, Self::AwaitingGrant];
+
+    /// The name used in labels and records, such as `half_open`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+            Self::ForcedOpen => "forced_open",
+            Self::RampUp => "ramp_up",
+            Self::AwaitingGrant => "awaiting_grant",
+        }
+    }
+}
+
+impl fmt::Display for RejectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A refused admission. It is `Copy`, and making one allocates nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// Why.
+    pub reason: RejectReason,
+    /// How long until a call may pass: [`Duration::MAX`] when nothing but a caller's act will open the
+    /// way, zero when one may pass at any moment. While half-open it is the time until the round is
+    /// replaced if its probes never answer.
+    pub retry_after: Duration,
+}
+
+impl Rejected {
+    #[inline(always)]
+    pub(crate) const fn new(reason: RejectReason, retry_after: Duration) -> Self {
+        Self { reason, retry_after }
+    }
+}
+
+/// Writes when to try again, for the three texts that end with it.
+fn write_retry(f: &mut fmt::Formatter<'_>, after: Duration) -> fmt::Result {
+    if after == Duration::MAX {
+        f.write_str("; it will not reopen by itself")
+    } else {
+        write!(f, "; retry in {:.1} s", after.as_secs_f64())
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "call refused ({})", self.reason)?;
+        write_retry(f, self.retry_after)
+    }
+}
+
+impl std::error::Error for Rejected {}
+
+/// A call that was refused because its circuit is not closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CircuitOpenError {
+    /// The breaker's name.
+    pub name: Arc<str>,
+    /// Why it was refused.
+    pub reason: RejectReason,
+    /// How long until a call may pass; see [`Rejected::retry_after`].
+    pub time_until_retry: Duration,
+}
+
+impl fmt::Display for CircuitOpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "circuit '{}' refused the call ({})", self.name, self.reason)?;
+        write_retry(f, self.time_until_retry)
+    }
+}
+
+impl std::error::Error for CircuitOpenError {}
+
+/// What came of a guarded call that did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallError<E> {
+    /// It did not run: the circuit refused it.
+    Open(CircuitOpenError),
+    /// It ran and gave this error.
+    Inner(E),
+}
+
+impl<E> CallError<E> {
+    /// The call's own error, if it ran.
+    pub fn into_inner(self) -> Option<E> {
+        match self {
+            Self::Open(_) => None,
+            Self::Inner(error) => Some(error),
+        }
+    }
+
+    /// Whether the circuit refused the call.
+    pub const fn is_open(&self) -> bool {
+        matches!(self, Self::Open(_))
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for CallError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(open) => open.fmt(f),
+            Self::Inner(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for CallError<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Open(_) => None,
+            // `Display` already shows the inner error, so the chain goes on below it.
+            Self::Inner(error) => error.source(),
+        }
+    }
+}
+
+impl<E> From<CircuitOpenError> for CallError<E> {
+    fn from(open: CircuitOpenError) -> Self {
+        Self::Open(open)
+    }
+}
+
+/// A name that is already taken by an instance with other settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryConflict {
+    pub(crate) name: Arc<str>,
+    pub(crate) existing: String,
+    pub(crate) requested: String,
+}
+
+impl RegistryConflict {
+    /// The name that both want.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The settings of the instance that has the name, where they differ.
+    pub fn existing(&self) -> &str {
+        &self.existing
+    }
+
+    /// The settings that were asked for, where they differ.
+    pub fn requested(&self) -> &str {
+        &self.requested
+    }
+}
+
+impl fmt::Display for RegistryConflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}' exists with {}, but {} was asked for", self.name, self.existing, self.requested)
+    }
+}
+
+impl std::error::Error for RegistryConflict {}
+
+/// Why a registry gave no instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// The settings are not valid.
+    Config(ConfigError),
+    /// The name is taken by an instance with other settings.
+    Conflict(RegistryConflict),
+}
+
+impl fmt::Display for RegistryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Conflict(conflict) => conflict.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RegistryError {}
+
+impl From<ConfigError> for RegistryError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_say_what_is_wrong_and_when_to_come_back() {
+        let error = ConfigError::new("failure_threshold", 0, "1 or more");
+        assert_eq!(error.to_string(), "failure_threshold is 0; allowed: 1 or more");
+        let rejected = Rejected::new(RejectReason::Open, Duration::from_millis(1500));
+        assert_eq!(rejected.to_string(), "call refused (open); retry in 1.5 s");
+        let forced = Rejected::new(RejectReason::ForcedOpen, Duration::MAX);
+        assert_eq!(forced.to_string(), "call refused (forced_open); it will not reopen by itself");
+    }
+
+    #[test]
+    fn each_reason_has_its_place() {
+        for (i, reason) in RejectReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, i);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The one door to atomics: those of std in every normal build, those of loom under the private
+//! cfg `fusewire_loom`, so that each protocol is model-checked as it ships.
+
+#[cfg(not(fusewire_loom))]
+mod imp {
+    pub use atomic::Atomic;
+    pub use std::sync::atomic::AtomicU64;
+    pub use std::sync::atomic::{AtomicBool, Ordering, fence};
+
+    /// No mutant exists outside the models: each question about one folds to `false`.
+    #[inline(always)]
+    pub const fn mutant(_: super::Mutant) -> bool {
+        false
+    }
+}
+
+#[cfg(fusewire_loom)]
+mod imp {
+    use std::cell::Cell;
+    use std::marker::PhantomData;
+
+    pub use loom::sync::atomic::AtomicU64;
+    pub use loom::sync::atomic::{AtomicBool, Ordering, fence};
+
+    /// `atomic::Atomic` over loom's `AtomicU64`; only the 64-bit words of this crate need it.
+    #[derive(Debug)]
+    pub struct Atomic<W>(AtomicU64, PhantomData<W>);
+
+    impl<W: bytemuck::Pod> Atomic<W> {
+        pub fn new(word: W) -> Self {
+            Self(AtomicU64::new(bytemuck::cast(word)), PhantomData)
+        }
+
+        pub fn load(&self, order: Ordering) -> W {
+            bytemuck::cast(self.0.load(order))
+        }
+
+        /// loom 0.7 remembers one last access per atomic, so a plain load at the head of a CAS loop
+        /// hides an earlier load of another thread; an RMW does not.
+        pub fn load_for_update(&self, order: Ordering) -> W {
+            bytemuck::cast(self.0.fetch_add(0, order))
+        }
+
+        pub fn store(&self, word: W, order: Ordering) {
+            self.0.store(bytemuck::cast(word), order);
+        }
+
+        pub fn compare_exchange(&self, old: W, new: W, ok: Ordering, err: Ordering) -> Result<W, W> {
+            self.0
+                .compare_exchange(bytemuck::cast(old), bytemuck::cast(new), ok, err)
+                .map(bytemuck::cast)
+                .map_err(bytemuck::cast)
+        }
+    }
+
+    thread_local! {
+        static ACTIVE: Cell<Option<super::Mutant>> = const { Cell::new(None) };
+    }
+
+    /// Whether the model now running asked for this fault. loom runs all threads of a model on one
+    /// OS thread, so a thread-local reaches them all and models may run side by side.
+    pub fn mutant(which: super::Mutant) -> bool {
+        ACTIVE.with(|active| active.get() == Some(which))
+    }
+
+    /// Runs `model` with one fault planted.
+    pub fn with_mutant<R>(which: Option<super::Mutant>, model: impl FnOnce() -> R) -> R {
+        struct Restore(Option<super::Mutant>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                ACTIVE.with(|active| active.set(self.0));
+            }
+        }
+        let _restore = Restore(ACTIVE.with(|active| active.replace(which)));
+        model()
+    }
+}
+
+pub use imp::*;
+
+/// The planted faults: for each model of `loom-tests` at least one of them must make it fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(fusewire_loom), expect(dead_code, reason = "only the models plant faults"))]
+pub enum Mutant {
+    /// A word is stored where it must be compared and exchanged.
+    WordStoreForCas,
+    /// A word is exchanged with Relaxed ordering.
+    WordRelaxed,
+    /// A result or a returned place is applied whatever its epoch.
+    IgnoreEpoch,
+    /// A refused caller leaves the side word to the thread that moved the state.
+    NoHelping,
+    /// The side word is stored whatever epoch it holds.
+    SideStore,
+    /// A boundary is published without winning the decided bit.
+    NoDecision,
+    /// The decided bit is won with Relaxed ordering.
+    RelaxedDecision,
+    /// A snapshot is written without ordering.
+    SlotRelaxed,
+    /// A snapshot is written without claiming its slot.
+    SlotNoClaim,
+    /// A snapshot is read without looking at its tag again.
+    SlotNoReread,
+    /// No fence between the add of a failing call and its sum.
+    NoTripFence,
+    /// A lane changes owners with Relaxed ordering.
+    LaneRelaxed,
+    /// A reader takes the newest event although an older one is still being written.
+    EventSkipsUnwritten,
+    /// An event is announced before it is written.
+    EventMarkFirst,
+    /// A window restarts after the state moved instead of before.
+    FloorAfterMove,
+    /// A new window opens its hot edge without looking whether it was replaced.
+    EdgeUnchecked,
+}
+
+/// `strong`, or `Relaxed` when the model planted `fault`.
+#[inline(always)]
+pub fn ordering(fault: Mutant, strong: Ordering) -> Ordering {
+    if mutant(fault) { Ordering::Relaxed } else { strong }
+}
+
+/// The first load of a CAS loop over a plain `AtomicU64`; see `load_for_update` above for why loom
+/// needs another one.
+#[inline(always)]
+pub fn load_for_update(cell: &AtomicU64, order: Ordering) -> u64 {
+    #[cfg(fusewire_loom)]
+    return cell.fetch_add(0, order);
+    #[cfg(not(fusewire_loom))]
+    cell.load(order)
+}

@@ -1,0 +1,618 @@
+//! The state word of a circuit breaker: state, epoch and deadline in one `u64`, and each transition
+//! as a pure function of the word.
+//!
+//! ```text
+//!  63 62 61      40 39 38                                   0
+//! +-----+----------+--+--------------------------------------+
+//! | st:2| epoch:22 |r:1 failures:39                          |  closed (r: ramping up)
+//! +-----+----------+--+--------------------------------------+
+//! | st:2| epoch:22 | deadline:40, in units of 2^18 ns        |  open (all ones: forced open)
+//! +-----+----------+--------------------+--------------------+
+//! | st:2| epoch:22 | places:20          | succeeded:20       |  half-open
+//! +-----+----------+--------------------+--------------------+
+//! | st:2| epoch:22 | 0                                       |  disabled
+//! +-----+----------+-----------------------------------------+
+//! ```
+//!
+//! State, epoch and deadline move in one exchange, so nobody sees OPEN without its deadline. Each
+//! transition enters the next epoch; what was admitted in an earlier one cannot move the word.
+
+use std::fmt;
+
+use super::cell::Step;
+use super::{EPOCH_BITS, Field, next_epoch};
+use crate::sync::{Mutant, mutant};
+
+const SUCCEEDED: Field = Field::lowest(20);
+const PLACES: Field = SUCCEEDED.then(20);
+const FAILURES: Field = Field::lowest(39);
+const RAMPING: Field = FAILURES.then(1);
+const DEADLINE: Field = Field::lowest(40);
+const EPOCH: Field = DEADLINE.then(EPOCH_BITS);
+const STATE: Field = EPOCH.then(2);
+const _: () = assert!(STATE.end() == 64);
+const _: () = assert!(PLACES.end() == DEADLINE.end() && RAMPING.end() == DEADLINE.end());
+
+/// The greatest `half_open_requests`.
+pub(crate) const MAX_PROBES: u32 = PLACES.max() as u32;
+
+/// The payload of OPEN that no time reaches.
+const FORCED: u64 = DEADLINE.max();
+
+/// log2 of the unit of deadlines, in nanoseconds.
+pub(crate) const UNIT_SHIFT: u32 = 18;
+
+/// Nanoseconds as whole units, rounded up, so that a deadline is never early.
+#[inline(always)]
+pub(crate) const fn units_up(nanos: u64) -> u64 {
+    (nanos >> UNIT_SHIFT) + (nanos & ((1 << UNIT_SHIFT) - 1) != 0) as u64
+}
+
+/// Where a circuit breaker stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CircuitState {
+    /// Calls pass and their results are watched.
+    Closed,
+    /// Calls are refused until the open duration has passed.
+    Open,
+    /// A limited number of probes pass; their results decide.
+    HalfOpen,
+    /// Calls pass and nothing is decided.
+    Disabled,
+}
+
+impl CircuitState {
+    /// Each state, in the order of their discriminants.
+    pub const ALL: [Self; 4] = [Self::Closed, Self::Open, Self::HalfOpen, Self::Disabled];
+
+    /// The name used in labels and records: `closed`, `open`, `half_open`, `disabled`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self::ALL[(bits & 3) as usize]
+    }
+}
+
+impl fmt::Display for CircuitState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a breaker changed its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// As many failures in a row as the threshold.
+    ConsecutiveFailures,
+    /// The failure rate of the window reached its threshold.
+    FailureRate,
+    /// The slow-call rate of the window reached its threshold.
+    SlowCallRate,
+    /// The open duration had passed when a call came.
+    RecoveryTimeout,
+    /// Enough probes of one round succeeded.
+    ProbesSucceeded,
+    /// A probe failed.
+    ProbeFailed,
+    /// A round of probes was still undecided at its deadline.
+    RoundExpired,
+    /// A fleet granted probes.
+    Granted,
+    /// `force_open` was called.
+    ForcedOpen,
+    /// `force_close` was called.
+    ForcedClose,
+    /// `disable` was called.
+    Disabled,
+    /// `enable` was called.
+    Enabled,
+    /// `reset` was called.
+    Reset,
+    /// The fleet's shared state moved.
+    Remote,
+}
+
+impl Cause {
+    pub(crate) const ALL: [Self; 14] = [
+        Self::ConsecutiveFailures,
+        Self::FailureRate,
+        Self::SlowCallRate,
+        Self::RecoveryTimeout,
+        Self::ProbesSucceeded,
+        Self::ProbeFailed,
+        Self::RoundExpired,
+        Self::Granted,
+        Self::ForcedOpen,
+        Self::ForcedClose,
+        Self::Disabled,
+        Self::Enabled,
+        Self::Reset,
+        Self::Remote,
+    ];
+
+    /// The name used in labels and records, such as `consecutive_failures`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConsecutiveFailures => "consecutive_failures",
+            Self::FailureRate => "failure_rate",
+            Self::SlowCallRate => "slow_call_rate",
+            Self::RecoveryTimeout => "recovery_timeout",
+            Self::ProbesSucceeded => "probes_succeeded",
+            Self::ProbeFailed => "probe_failed",
+            Self::RoundExpired => "round_expired",
+            Self::Granted => "granted",
+            Self::ForcedOpen => "forced_open",
+            Self::ForcedClose => "forced_close",
+            Self::Disabled => "disabled",
+            Self::Enabled => "enabled",
+            Self::Reset => "reset",
+            Self::Remote => "remote",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What of a configuration the pure transitions need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WordRules {
+    /// Failures in a row that trip; `u64::MAX` when the rule is off.
+    pub(crate) failure_threshold: u64,
+    /// Probes of a round, and the successes that close.
+    pub(crate) half_open_requests: u64,
+    /// Closing by probes begins a ramp.
+    pub(crate) ramp: bool,
+    /// Probes are granted from outside instead of taken.
+    pub(crate) granted: bool,
+}
+
+/// When an open period that begins now would end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenUntil {
+    /// At this many units after the breaker's origin; saturates just below `Forced`.
+    Units(u64),
+    /// Not by itself.
+    Forced,
+}
+
+/// What is known of the present round of probes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Round {
+    /// Its deadline has passed.
+    Over,
+    /// It has until this deadline, in units.
+    Until(u64),
+    /// Its mover has not written its start yet.
+    Unstamped,
+}
+
+/// The word's answer to a caller who wants in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// Let through; no place was taken.
+    Free { epoch: u32 },
+    /// Let through if the ramp says so.
+    Ramp { epoch: u32 },
+    /// Let through as a probe of the present round.
+    Probe { epoch: u32 },
+    /// Let through as the first probe of a new round.
+    Opened { epoch: u32, moved: Moved },
+    /// Refused until the deadline, in units.
+    Open { until: u64 },
+    /// Refused until somebody closes the breaker.
+    Forced,
+    /// Refused: no place is left in this round.
+    Full { epoch: u32, round: Round },
+    /// Refused: the open duration has passed, but probes are granted from outside.
+    AwaitingGrant,
+    /// A round that was granted from outside ran out; the breaker is open and past its deadline.
+    RoundLapsed { moved: Moved },
+}
+
+/// A transition that the exchange just made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moved {
+    pub(crate) from: CircuitState,
+    pub(crate) to: CircuitState,
+    pub(crate) cause: Cause,
+    /// The epoch that was entered.
+    pub(crate) epoch: u32,
+}
+
+/// A result as the word sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Success,
+    /// So many failures at once: one for a call, several when hung calls are found together.
+    Failures(u64),
+    /// Neither: a probe's place is given back.
+    Returned,
+}
+
+/// What a result did to the word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Its epoch is over; nothing changed.
+    Late,
+    /// It counted without a change of state.
+    Counted,
+    /// It changed the state.
+    Moved(Moved),
+}
+
+/// A breaker's packed state; see the module for the diagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(transparent)]
+pub(crate) struct BreakerWord(u64);
+
+impl BreakerWord {
+    /// Closed, first epoch, no failures.
+    pub(crate) const NEW: Self = Self::calm(0);
+
+    const fn pack(state: CircuitState, epoch: u32, payload: u64) -> Self {
+        Self(STATE.put(state as u64) | EPOCH.put(epoch as u64) | payload)
+    }
+
+    /// Closed with nothing pending: the word on which a success writes nothing.
+    #[inline(always)]
+    pub(crate) const fn calm(epoch: u32) -> Self {
+        Self::pack(CircuitState::Closed, epoch, 0)
+    }
+
+    const fn closed(epoch: u32, failures: u64, ramping: bool) -> Self {
+        Self::pack(
+            CircuitState::Closed,
+            epoch,
+            FAILURES.put_saturating(failures) | RAMPING.put(ramping as u64),
+        )
+    }
+
+    pub(crate) const fn open(epoch: u32, until: OpenUntil) -> Self {
+        let deadline = match until {
+            OpenUntil::Forced => FORCED,
+            OpenUntil::Units(units) if units >= FORCED => FORCED - 1,
+            OpenUntil::Units(units) => units,
+        };
+        Self::pack(CircuitState::Open, epoch, DEADLINE.put(deadline))
+    }
+
+    pub(crate) const fn half_open(epoch: u32, places: u64, succeeded: u64) -> Self {
+        Self::pack(
+            CircuitState::HalfOpen,
+            epoch,
+            PLACES.put_saturating(places) | SUCCEEDED.put_saturating(succeeded),
+        )
+    }
+
+    #[inline(always)]
+    pub(crate) const fn state(self) -> CircuitState {
+        CircuitState::from_bits(STATE.get(self.0))
+    }
+
+    #[inline(always)]
+    pub(crate) const fn epoch(self) -> u32 {
+        EPOCH.get(self.0) as u32
+    }
+
+    /// Disabled, or closed and not ramping: anybody may pass.
+    #[inline(always)]
+    pub(crate) const fn admits_all(self) -> bool {
+        // The ramp's bit is the payload's top bit in either state.
+        let state = STATE.get(self.0);
+        (state == CircuitState::Closed as u64 || state == CircuitState::Disabled as u64)
+            && RAMPING.get(self.0) == 0
+    }
+
+    /// The deadline of an open word, in units; `None` in another state or when forced open.
+    #[inline(always)]
+    pub(crate) const fn open_until(self) -> Option<u64> {
+        let deadline = DEADLINE.get(self.0);
+        if STATE.get(self.0) == CircuitState::Open as u64 && deadline != FORCED {
+            Some(deadline)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) const fn is_forced_open(self) -> bool {
+        STATE.get(self.0) == CircuitState::Open as u64 && DEADLINE.get(self.0) == FORCED
+    }
+
+    /// Failures in a row of a closed word; zero in other states.
+    pub(crate) const fn failures(self) -> u64 {
+        match self.state() {
+            CircuitState::Closed => FAILURES.get(self.0),
+            _ => 0,
+        }
+    }
+
+    const fn is_ramping(self) -> bool {
+        matches!(self.state(), CircuitState::Closed) && RAMPING.get(self.0) == 1
+    }
+
+    /// Places left and successes of a half-open word.
+    pub(crate) const fn probes(self) -> Option<(u64, u64)> {
+        match self.state() {
+            CircuitState::HalfOpen => Some((PLACES.get(self.0), SUCCEEDED.get(self.0))),
+            _ => None,
+        }
+    }
+
+    fn moved(self, to: CircuitState, cause: Cause) -> Moved {
+        Moved { from: self.state(), to, cause, epoch: next_epoch(self.epoch()) }
+    }
+
+    /// Enters `to`'s next epoch with `next` made for that epoch.
+    fn enter(self, cause: Cause, next: impl FnOnce(u32) -> Self) -> (Self, Moved) {
+        let epoch = next_epoch(self.epoch());
+        let next = next(epoch);
+        (next, self.moved(next.state(), cause))
+    }
+
+    /// A caller wants in at `now` (units).
+    pub(crate) fn admit(self, now: u64, round: Round, rules: &WordRules) -> Step<Self, Admission> {
+        let epoch = self.epoch();
+        match self.state() {
+            CircuitState::Closed if self.is_ramping() => Step::Keep(Admission::Ramp { epoch }),
+            CircuitState::Closed | CircuitState::Disabled => Step::Keep(Admission::Free { epoch }),
+            CircuitState::Open => match self.open_until() {
+                None => Step::Keep(Admission::Forced),
+                Some(until) if now < until => Step::Keep(Admission::Open { until }),
+                Some(_) if rules.granted => Step::Keep(Admission::AwaitingGrant),
+                Some(_) => self.first_probe(Cause::RecoveryTimeout, rules),
+            },
+            CircuitState::HalfOpen => {
+                let (places, succeeded) = (PLACES.get(self.0), SUCCEEDED.get(self.0));
+                match round {
+                    // A round with places left is not replaced: one that sees a call an hour must
+                    // still be able to close.
+                    _ if places > 0 => {
+                        Step::Set(Self::half_open(epoch, places - 1, succeeded), Admission::Probe { epoch })
+                    }
+                    Round::Over if rules.granted => {
+                        let (next, moved) =
+                            self.enter(Cause::RoundExpired, |e| Self::open(e, OpenUntil::Units(0)));
+                        Step::Set(next, Admission::RoundLapsed { moved })
+                    }
+                    Round::Over => self.first_probe(Cause::RoundExpired, rules),
+                    round => Step::Keep(Admission::Full { epoch, round }),
+                }
+            }
+        }
+    }
+
+    fn first_probe(self, cause: Cause, rules: &WordRules) -> Step<Self, Admission> {
+        let places = rules.half_open_requests.saturating_sub(1);
+        let (next, moved) = self.enter(cause, |e| Self::half_open(e, places, 0));
+        Step::Set(next, Admission::Opened { epoch: next.epoch(), moved })
+    }
+
+    /// A call that was admitted in `epoch` ended. `trip` is the rate rule that its result made true;
+    /// `until` when a period opened by it would end.
+    pub(crate) fn finish(
+        self,
+        epoch: u32,
+        verdict: Verdict,
+        trip: Option<Cause>,
+        until: OpenUntil,
+        rules: &WordRules,
+    ) -> Step<Self, Effect> {
+        if epoch != self.epoch() && !mutant(Mutant::IgnoreEpoch) {
+            return Step::Keep(Effect::Late);
+        }
+        match self.state() {
+            CircuitState::Closed => self.finish_closed(verdict, trip, until, rules),
+            CircuitState::HalfOpen => self.finish_probe(verdict, until, rules),
+            CircuitState::Disabled => Step::Keep(Effect::Counted),
+            CircuitState::Open => Step::Keep(Effect::Late),
+        }
+    }
+
+    fn finish_closed(
+        self,
+        verdict: Verdict,
+        trip: Option<Cause>,
+        until: OpenUntil,
+        rules: &WordRules,
+    ) -> Step<Self, Effect> {
+        let failures = match verdict {
+            Verdict::Success => 0,
+            Verdict::Failures(n) => self.failures().saturating_add(n).min(FAILURES.max()),
+            Verdict::Returned => self.failures(),
+        };
+        let counted_out = matches!(verdict, Verdict::Failures(_)) && failures >= rules.failure_threshold;
+        let cause = if counted_out { Some(Cause::ConsecutiveFailures) } else { trip };
+        if let Some(cause) = cause {
+            let (next, moved) = self.enter(cause, |e| Self::open(e, until));
+            return Step::Set(next, Effect::Moved(moved));
+        }
+        let next = Self::closed(self.epoch(), failures, self.is_ramping());
+        if next == self { Step::Keep(Effect::Counted) } else { Step::Set(next, Effect::Counted) }
+    }
+
+    fn finish_probe(self, verdict: Verdict, until: OpenUntil, rules: &WordRules) -> Step<Self, Effect> {
+        let (places, succeeded) = (PLACES.get(self.0), SUCCEEDED.get(self.0));
+        match verdict {
+            Verdict::Success if succeeded + 1 >= rules.half_open_requests => {
+                let (next, moved) = self.enter(Cause::ProbesSucceeded, |e| Self::closed(e, 0, rules.ramp));
+                Step::Set(next, Effect::Moved(moved))
+            }
+            Verdict::Success => {
+                // The cap binds only for untracked results: a tracked probe took its place.
+                let left = places.min(rules.half_open_requests.saturating_sub(succeeded + 1));
+                Step::Set(Self::half_open(self.epoch(), left, succeeded + 1), Effect::Counted)
+            }
+            Verdict::Failures(_) => {
+                let (next, moved) = self.enter(Cause::ProbeFailed, |e| Self::open(e, until));
+                Step::Set(next, Effect::Moved(moved))
+            }
+            Verdict::Returned => {
+                let left = (places + 1).min(rules.half_open_requests.saturating_sub(succeeded));
+                let next = Self::half_open(self.epoch(), left.max(places), succeeded);
+                if next == self { Step::Keep(Effect::Counted) } else { Step::Set(next, Effect::Counted) }
+            }
+        }
+    }
+
+    /// The ramp of `epoch` is over.
+    pub(crate) fn end_ramp(self, epoch: u32) -> Step<Self, ()> {
+        if self.epoch() == epoch && self.is_ramping() {
+            Step::Set(Self::closed(epoch, self.failures(), false), ())
+        } else {
+            Step::Keep(())
+        }
+    }
+
+    /// Half-open with `n` more places: from an open word whose time has passed, or within a round
+    /// that was granted before.
+    pub(crate) fn grant(self, n: u64, now: u64) -> Step<Self, Option<Moved>> {
+        match self.state() {
+            CircuitState::Open if self.open_until().is_some_and(|until| now >= until) => {
+                let (next, moved) = self.enter(Cause::Granted, |e| Self::half_open(e, n, 0));
+                Step::Set(next, Some(moved))
+            }
+            CircuitState::HalfOpen => {
+                let (places, succeeded) = (PLACES.get(self.0), SUCCEEDED.get(self.0));
+                Step::Set(Self::half_open(self.epoch(), places.saturating_add(n), succeeded), None)
+            }
+            _ => Step::Keep(None),
+        }
+    }
+
+    /// The number of probes of a round changed from `old` to `new` while the round runs: those that
+    /// are out or succeeded stay, the places left follow.
+    pub(crate) fn resize_round(self, old: u64, new: u64) -> Step<Self, ()> {
+        match self.probes() {
+            Some((places, succeeded)) if old != new => {
+                let left = if new > old { places + (new - old) } else { places.saturating_sub(old - new) };
+                Step::Set(Self::half_open(self.epoch(), left, succeeded), ())
+            }
+            _ => Step::Keep(()),
+        }
+    }
+
+    /// Opens whatever the state.
+    pub(crate) fn force(self, cause: Cause, until: OpenUntil) -> Step<Self, Option<Moved>> {
+        if until == OpenUntil::Forced && self.is_forced_open() {
+            return Step::Keep(None);
+        }
+        let (next, moved) = self.enter(cause, |e| Self::open(e, until));
+        Step::Set(next, Some(moved))
+    }
+
+    /// Closes with no failures pending. A word that is closed already enters a new epoch only when
+    /// `restart` asks for it.
+    pub(crate) fn close(self, cause: Cause, restart: bool) -> Step<Self, Option<Moved>> {
+        if self.state() == CircuitState::Closed && !restart {
+            return Step::Keep(None);
+        }
+        let (next, moved) = self.enter(cause, Self::calm);
+        Step::Set(next, Some(moved))
+    }
+
+    /// Lets everything through and decides nothing.
+    pub(crate) fn disable(self) -> Step<Self, Option<Moved>> {
+        if self.state() == CircuitState::Disabled {
+            return Step::Keep(None);
+        }
+        let (next, moved) = self.enter(Cause::Disabled, |e| Self::pack(CircuitState::Disabled, e, 0));
+        Step::Set(next, Some(moved))
+    }
+
+    /// Closes a disabled word and no other.
+    pub(crate) fn enable(self) -> Step<Self, Option<Moved>> {
+        if self.state() == CircuitState::Disabled {
+            self.close(Cause::Enabled, true)
+        } else {
+            Step::Keep(None)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: WordRules =
+        WordRules { failure_threshold: 3, half_open_requests: 2, ramp: false, granted: false };
+
+    fn set<R>(step: Step<BreakerWord, R>) -> BreakerWord {
+        match step {
+            Step::Set(word, _) => word,
+            Step::Keep(_) => panic!("the word should have changed"),
+        }
+    }
+
+    #[test]
+    fn a_deadline_saturates_below_forced() {
+        let word = BreakerWord::open(1, OpenUntil::Units(u64::MAX));
+        assert_eq!(word.open_until(), Some(FORCED - 1));
+        assert!(!word.is_forced_open());
+        assert!(BreakerWord::open(1, OpenUntil::Forced).is_forced_open());
+    }
+
+    #[test]
+    fn failures_saturate_and_never_reach_the_ramp_bit() {
+        let rules = WordRules { failure_threshold: u64::MAX, ..RULES };
+        let word = BreakerWord::NEW;
+        let step = word.finish(0, Verdict::Failures(u64::MAX), None, OpenUntil::Units(0), &rules);
+        let word = set(step);
+        assert_eq!(word.failures(), FAILURES.max());
+        assert!(word.admits_all());
+    }
+
+    #[test]
+    fn a_success_on_a_calm_word_writes_nothing() {
+        let step = BreakerWord::calm(7).finish(7, Verdict::Success, None, OpenUntil::Units(0), &RULES);
+        assert!(matches!(step, Step::Keep(Effect::Counted)));
+    }
+
+    #[test]
+    fn a_round_with_places_left_outlives_its_deadline() {
+        let word = BreakerWord::half_open(4, 1, 1);
+        assert!(matches!(word.admit(9, Round::Over, &RULES), Step::Set(_, Admission::Probe { epoch: 4 })));
+        let full = BreakerWord::half_open(4, 0, 1);
+        assert!(matches!(
+            full.admit(9, Round::Over, &RULES),
+            Step::Set(_, Admission::Opened { epoch: 5, .. })
+        ));
+    }
+
+    #[test]
+    fn untracked_results_saturate() {
+        let fresh = BreakerWord::half_open(4, 2, 0);
+        let back = fresh.finish(4, Verdict::Returned, None, OpenUntil::Units(0), &RULES);
+        assert!(matches!(back, Step::Keep(Effect::Counted)));
+        let one = set(fresh.finish(4, Verdict::Success, None, OpenUntil::Units(0), &RULES));
+        assert_eq!(one.probes(), Some((1, 1)));
+    }
+
+    #[test]
+    fn a_round_follows_a_new_size() {
+        let word = BreakerWord::half_open(4, 1, 1);
+        assert_eq!(set(word.resize_round(3, 5)).probes(), Some((3, 1)));
+        assert_eq!(set(word.resize_round(3, 1)).probes(), Some((0, 1)));
+    }
+
+    #[test]
+    fn every_cause_and_state_has_its_place() {
+        for (i, cause) in Cause::ALL.into_iter().enumerate() {
+            assert_eq!(cause as usize, i);
+        }
+        for (i, state) in CircuitState::ALL.into_iter().enumerate() {
+            assert_eq!(state as usize, i);
+        }
+    }
+}
