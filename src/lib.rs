@@ -13,11 +13,12 @@ mod word;
 
 /// The protocols' parts, for the models of `loom-tests`.
 #[cfg(fusewire_loom)]
+#[allow(missing_docs, reason = "documented where they are internal")]
 pub mod model {
     pub use crate::observe::model::{Journal, Record};
     pub use crate::sync::{AtomicU64, Mutant, Ordering, with_mutant};
     pub use crate::tally::Tally;
-    pub use crate::tally::lanes::LaneIds;
+    pub use crate::tally::lanes::{LaneIds, assume};
     pub use crate::window::Window;
     pub use crate::window::snapshot::Snapshot;
 }

@@ -123,7 +123,8 @@ pub fn ordering(fault: Mutant, strong: Ordering) -> Ordering {
 }
 
 /// The first load of a CAS loop over a plain `AtomicU64`; see `load_for_update` above for why loom
-/// needs another one.
+/// needs another one. Not for a cell that is also written by plain stores: loom keeps no order between
+/// those and the write that this makes of the load.
 #[inline(always)]
 pub fn load_for_update(cell: &AtomicU64, order: Ordering) -> u64 {
     #[cfg(fusewire_loom)]

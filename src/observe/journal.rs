@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::sync::{AtomicU64, Mutant, Ordering, fence, load_for_update, mutant};
+use crate::sync::{AtomicU64, Mutant, Ordering, fence, mutant};
 use crate::word::breaker::{Cause, CircuitState};
 
 /// A transition as the journal keeps it.
@@ -99,7 +99,7 @@ impl Journal {
         self.newest.fetch_max(sequence, Ordering::Relaxed);
         let slot = self.slot(sequence);
         let writing = sequence << 1 | 1;
-        let mut old = load_for_update(&slot.tag, Ordering::Relaxed);
+        let mut old = slot.tag.load(Ordering::Relaxed);
         loop {
             if old & 1 == 1 || old >= writing {
                 // Release: pairs with the Acquire in `find`.

@@ -23,6 +23,7 @@ impl LaneIds {
         Self(AtomicU64::new(0))
     }
 
+    /// No lane in use; loom's atomics cannot be made in a constant.
     #[cfg(fusewire_loom)]
     pub fn new() -> Self {
         Self(AtomicU64::new(0))
@@ -108,17 +109,32 @@ mod thread {
 
 #[cfg(fusewire_loom)]
 mod thread {
-    /// Under loom every thread counts in the shared lane; the models name owned lanes themselves.
+    use super::{NONE, UNCLAIMED};
+    use std::cell::Cell;
+
+    loom::thread_local! {
+        static LANE: Cell<usize> = Cell::new(UNCLAIMED);
+    }
+
+    /// Makes the calling thread the owner of `lane`. Without it a model's threads share the last one.
+    pub fn assume(lane: usize) {
+        LANE.with(|mine| mine.set(lane));
+    }
+
     pub fn current() -> usize {
-        super::NONE
+        LANE.with(Cell::get)
     }
 
     pub fn claim() -> usize {
-        let _ = super::UNCLAIMED;
-        super::NONE
+        if current() == UNCLAIMED {
+            assume(NONE);
+        }
+        current()
     }
 }
 
+#[cfg(fusewire_loom)]
+pub use thread::assume;
 pub use thread::{claim, current};
 
 /// Lanes of a tally when the user does not say: an owned one for each of two threads a core, and the

@@ -1,7 +1,7 @@
 //! A few words that are read together or not at all: a seqlock tagged with what it holds.
 
 use super::{Counts, WINDOWED};
-use crate::sync::{AtomicU64, Mutant, Ordering, fence, load_for_update, mutant, ordering};
+use crate::sync::{AtomicU64, Mutant, Ordering, fence, mutant, ordering};
 
 /// The tag of a snapshot that was never written.
 const VACANT: u64 = 0;
@@ -24,7 +24,7 @@ impl Snapshot {
     /// Writes `counts` under `tag`, unless a tag as new stands or is being written.
     pub fn write(&self, tag: u64, counts: &Counts) {
         let done = (tag + 1) << 1;
-        let old = load_for_update(&self.tag, Ordering::Relaxed);
+        let old = self.tag.load(Ordering::Relaxed);
         if !mutant(Mutant::SlotNoClaim) {
             if old & 1 == 1 || old >= done {
                 return;
