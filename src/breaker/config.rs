@@ -226,13 +226,48 @@ impl CircuitBreakerConfig {
         self.half_open_timeout.unwrap_or(self.recovery_timeout.max(Duration::from_secs(1)))
     }
 
+    /// Each setting by name. Taken apart whole, so that a new one cannot be forgotten here.
+    fn fields(&self) -> [(&'static str, String); 13] {
+        let Self {
+            failure_threshold,
+            recovery_timeout,
+            half_open_requests,
+            half_open_timeout,
+            open_backoff,
+            failure_rate,
+            slow_calls,
+            window,
+            minimum_calls,
+            count_hung_after,
+            ramp_up,
+            cancelled_as,
+            probes,
+        } = self;
+        [
+            ("failure_threshold", format!("{failure_threshold:?}")),
+            ("recovery_timeout", format!("{recovery_timeout:?}")),
+            ("half_open_requests", format!("{half_open_requests:?}")),
+            ("half_open_timeout", format!("{half_open_timeout:?}")),
+            ("open_backoff", format!("{open_backoff:?}")),
+            ("failure_rate", format!("{failure_rate:?}")),
+            ("slow_calls", format!("{slow_calls:?}")),
+            ("window", format!("{window:?}")),
+            ("minimum_calls", format!("{minimum_calls:?}")),
+            ("count_hung_after", format!("{count_hung_after:?}")),
+            ("ramp_up", format!("{ramp_up:?}")),
+            ("cancelled_as", format!("{cancelled_as:?}")),
+            ("probes", format!("{probes:?}")),
+        ]
+    }
+
     /// The settings in which the two differ, as each has them; empty when they are alike.
     pub(crate) fn differences(&self, other: &Self) -> (String, String) {
-        let (mine, theirs) = (format!("{self:#?}"), format!("{other:#?}"));
-        // The two texts have the same fields, but one of them may take several lines.
-        let (mine, theirs) = (top_level_fields(&mine), top_level_fields(&theirs));
-        let differing = mine.into_iter().zip(theirs).filter(|(a, b)| a != b);
-        let (mine, theirs): (Vec<_>, Vec<_>) = differing.unzip();
+        if self == other {
+            return (String::new(), String::new());
+        }
+        let differing = self.fields().into_iter().zip(other.fields()).filter(|(a, b)| a != b);
+        let text = |(name, value)| format!("{name}: {value}");
+        let (mine, theirs): (Vec<_>, Vec<_>) = differing.map(|(a, b)| (text(a), text(b))).unzip();
         (mine.join(", "), theirs.join(", "))
     }
 
@@ -282,27 +317,6 @@ impl CircuitBreakerConfig {
         }
         Ok(())
     }
-}
-
-/// The fields of a pretty `Debug` text, a line each.
-fn top_level_fields(text: &str) -> Vec<String> {
-    let mut fields: Vec<String> = Vec::new();
-    for line in text.lines().skip(1) {
-        let indent = line.len() - line.trim_start().len();
-        let part = line.trim();
-        if indent == 4 && part.contains(": ") {
-            fields.push(part.to_owned());
-        } else if let Some(field) = fields.last_mut().filter(|_| indent >= 4) {
-            if !field.ends_with(['(', '{']) && !part.starts_with([')', '}']) {
-                field.push(' ');
-            }
-            field.push_str(part);
-        }
-    }
-    for field in &mut fields {
-        field.truncate(field.trim_end_matches(',').len());
-    }
-    fields
 }
 
 fn period(field: &'static str, value: Duration, least: Duration) -> Result<(), ConfigError> {
