@@ -80,12 +80,14 @@ pub use imp::*;
 
 /// The planted faults: for each model of `loom-tests` at least one of them must make it fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(fusewire_loom), expect(dead_code, reason = "only the models plant faults"))]
+#[cfg_attr(not(fusewire_loom), allow(dead_code, reason = "some faults exist in the models alone"))]
 pub enum Mutant {
     /// A word is stored where it must be compared and exchanged.
     WordStoreForCas,
     /// A word is exchanged with Relaxed ordering.
     WordRelaxed,
+    /// OPEN is stored before its deadline.
+    OpenBeforeDeadline,
     /// A result or a returned place is applied whatever its epoch.
     IgnoreEpoch,
     /// A refused caller leaves the side word to the thread that moved the state.
@@ -112,7 +114,9 @@ pub enum Mutant {
     EventMarkFirst,
     /// A window restarts after the state moved instead of before.
     FloorAfterMove,
-    /// A new window opens its hot edge without looking whether it was replaced.
+    /// A drain of the dirty set does not look again at what the last one handed out.
+    NoSecondLook,
+    /// A window opens the hot edge without looking whether it was replaced.
     EdgeUnchecked,
 }
 

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, Weak};
 
 use arc_swap::ArcSwap;
-use crossbeam_utils::CachePadded;
 
 use super::config::Cancelled;
 use super::counters::WindowCounts;
@@ -60,7 +59,7 @@ const NEVER: u64 = u64::MAX;
 
 /// The shared state of one breaker.
 pub(crate) struct Core {
-    pub(super) hot: CachePadded<Hot>,
+    pub(super) hot: Hot,
     pub(super) rules: ArcSwap<Rules>,
     /// When the present epoch began, in units, rounded up.
     pub(super) since: WordCell<TaggedWord>,
@@ -87,7 +86,9 @@ pub(crate) struct Core {
     _registration: Registration,
 }
 
-/// What every call reads. Written only when the state, a bucket or the configuration changes.
+/// What every call reads, in two lines of its own. Written only when the state, a bucket or the
+/// configuration changes.
+#[repr(align(64))]
 pub(super) struct Hot {
     pub(super) word: WordCell<BreakerWord>,
     pub(super) needs: AtomicU64,
@@ -120,7 +121,7 @@ impl Core {
         Arc::new_cyclic(|weak: &Weak<Self>| {
             let live: Weak<dyn Live> = weak.clone();
             let core = Self {
-                hot: CachePadded::new(Hot {
+                hot: Hot {
                     word: WordCell::new(BreakerWord::NEW),
                     needs: AtomicU64::new(0),
                     slow_after: AtomicU64::new(u64::MAX),
@@ -130,7 +131,7 @@ impl Core {
                     tally: Tally::new(stripes),
                     clock,
                     dirty: dirty.map(|set| set.join(live.clone())),
-                }),
+                },
                 rules: ArcSwap::from_pointee(rules),
                 since: WordCell::new(TaggedWord::new(NO_EPOCH, 0)),
                 streak: WordCell::new(TaggedWord::new(0, 0)),
@@ -559,6 +560,10 @@ impl Core {
             {
                 // Before the exchange, whose Release brings it to whoever sees the breaker open.
                 self.trip_count.store(self.failures_of(word, verdict, trip, *moved), Ordering::Relaxed);
+                #[cfg(fusewire_loom)]
+                if mutant(Mutant::OpenBeforeDeadline) {
+                    self.hot.word.overwrite(BreakerWord::open(moved.epoch, OpenUntil::Units(0)));
+                }
             }
             self.prepared(rules, step)
         });
@@ -725,7 +730,7 @@ impl Core {
         // AcqRel: Release pairs with the Acquire in `record_calm`; Acquire pairs with the Release of the
         // store of zero in `reconfigure`, whose version this thread then sees.
         self.hot.edge.fetch_max(edge, Ordering::AcqRel);
-        if self.version.load(Ordering::Relaxed) != version {
+        if self.version.load(Ordering::Relaxed) != version && !mutant(Mutant::EdgeUnchecked) {
             self.hot.edge.store(0, Ordering::Relaxed);
         }
     }
@@ -818,4 +823,23 @@ fn draw(seed: u64, epoch: u32) -> f64 {
     z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
     ((z ^ z >> 31) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(all(test, not(fusewire_loom)))]
+mod tests {
+    use super::*;
+    use crossbeam_utils::CachePadded;
+
+    /// What a default breaker with one stripe holds: three allocations with their counts, and its name.
+    #[test]
+    fn a_breaker_with_one_stripe_is_at_most_1_kib() {
+        let counts = 2 * size_of::<usize>();
+        let core = (counts + size_of::<Core>()).next_multiple_of(align_of::<Core>());
+        let lane = size_of::<CachePadded<[AtomicU64; COUNTERS]>>();
+        let rules = counts + size_of::<Rules>();
+        let name = counts + "a_service_name_of_32_characters_".len();
+        let total = core + lane + rules + name;
+        println!("core {core}, lane {lane}, rules {rules}, name {name}: {total} bytes");
+        assert!(total <= 1024, "{total} bytes");
+    }
 }

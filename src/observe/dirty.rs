@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::directory::Live;
 use super::ready::{Place, ReadySet};
-use crate::sync::{AtomicBool, Ordering, fence};
+use crate::sync::{AtomicBool, Mutant, Ordering, mutant};
 
 /// Collects the instances that counted something, so that whoever publishes the counts of a large
 /// fleet looks only at those.
@@ -50,9 +50,8 @@ impl DirtySet {
             // The flag goes before the counts are read, so that a count that is not in them marks anew.
             member.flag.store(false, Ordering::Relaxed);
         }
-        // SeqCst: pairs with the fence of `DirtyMark::mark` where a caller asked for it.
-        fence(Ordering::SeqCst);
         let again = last.into_iter().filter(|index| now.binary_search(index).is_err());
+        let again = again.filter(|_| !mutant(Mutant::NoSecondLook));
         let again: Vec<_> = again.filter_map(|index| self.0.ready.get(index)).collect();
         let members = marked.into_iter().map(|(_, member)| member).chain(again);
         let live = members.filter_map(|member| member.instance.upgrade());
