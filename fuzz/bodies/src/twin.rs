@@ -366,9 +366,8 @@ impl Twin {
         let (elapsed, epoch) = (self.elapsed(now), self.epoch);
         let mut call = Call { id: self.calls, epoch, started, probe, list: None };
         if let Some(outstanding) = &mut self.outstanding {
-            let hung = outstanding.follow(call.id, elapsed, epoch);
-            call.list = outstanding.follows(call.id).then_some(self.list);
-            self.count_hung(hung, now);
+            let followed = outstanding.follow(call.id, elapsed, epoch);
+            call.list = followed.then_some(self.list);
         }
         call
     }

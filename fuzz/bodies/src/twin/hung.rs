@@ -4,10 +4,6 @@
 /// is hung.
 const ALLOWED: i128 = 8;
 
-/// As many ticks share the engine's places. A call whose place is held by a later tick, because the
-/// clock went back, is let through without being followed.
-const PLACES: i128 = 16;
-
 /// Ages up to this many ticks are told apart.
 const HORIZON: i128 = 1 << 20;
 
@@ -50,32 +46,21 @@ impl Outstanding {
             return 0;
         }
         self.looked = now;
-        self.take(epoch, |call| now - call.tick > ALLOWED)
-    }
-
-    /// Follows a call: how many hung calls gave up their place to it.
-    pub(crate) fn follow(&mut self, call: usize, elapsed: i128, epoch: u64) -> u64 {
-        let tick = self.tick(elapsed);
-        let shares = |other: &Followed| other.tick != tick && (other.tick - tick) % PLACES == 0;
-        if self.calls.iter().any(|other| shares(other) && other.epoch == epoch && other.tick > tick) {
-            return 0;
-        }
-        let hung = self.take(epoch, shares);
-        // A place that calls of an older epoch hold is taken over.
-        self.calls.retain(|other| other.tick != tick || other.epoch == epoch);
-        self.calls.push(Followed { call, epoch, tick });
-        hung
-    }
-
-    fn take(&mut self, epoch: u64, gone: impl Fn(&Followed) -> bool) -> u64 {
-        let of_epoch = |call: &&Followed| call.epoch == epoch && gone(call);
-        let hung = self.calls.iter().filter(of_epoch).count();
-        self.calls.retain(|call| !gone(call));
+        let is_hung = |call: &Followed| now - call.tick > ALLOWED;
+        let hung = self.calls.iter().filter(|call| call.epoch == epoch && is_hung(call)).count();
+        self.calls.retain(|call| !is_hung(call));
         hung as u64
     }
 
-    pub(crate) fn follows(&self, call: usize) -> bool {
-        self.calls.iter().any(|followed| followed.call == call)
+    /// Follows a call. One whose tick was looked through already, by a clock that went back since, is
+    /// let through without being followed.
+    pub(crate) fn follow(&mut self, call: usize, elapsed: i128, epoch: u64) -> bool {
+        let tick = self.tick(elapsed);
+        let followed = tick + ALLOWED >= self.looked;
+        if followed {
+            self.calls.push(Followed { call, epoch, tick });
+        }
+        followed
     }
 
     /// The call has ended. False when it is not followed any more: it counted as hung.
