@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use papaya::Guard;
+
 use crate::breaker::{CircuitBreaker, CircuitBreakerBuilder, CircuitBreakerConfig};
 use crate::error::{ConfigError, RegistryConflict, RegistryError};
 use crate::sync::{AtomicBool, Ordering, fence};
@@ -132,7 +134,12 @@ impl Registry {
 
     /// Takes the breaker of this name out; those who hold it keep it.
     pub fn remove(&self, name: &str) -> Option<CircuitBreaker> {
-        self.0.breakers.pin().remove(name).cloned()
+        let guard = self.0.breakers.guard();
+        let removed = self.0.breakers.remove(name, &guard).cloned();
+        // The map lets go of what it held in batches. Without this a removed breaker would stay alive, and
+        // in the directory, until many more were removed.
+        guard.flush();
+        removed
     }
 
     /// All breakers, in no particular order. One that is added or removed meanwhile may or may not be

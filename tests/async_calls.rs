@@ -55,7 +55,8 @@ fn a_future_gives_its_value_its_error_or_the_refusal() {
     });
     assert_eq!(block_on(value), Ok(7));
     assert_eq!(block_on(breaker.call_async(|| async { Err::<(), _>("no") })), Err(CallError::Inner("no")));
-    let refused = breaker.call_async(|| -> std::future::Ready<Result<(), &str>> { unreachable!("it is open") });
+    let refused =
+        breaker.call_async(|| -> std::future::Ready<Result<(), &str>> { unreachable!("it is open") });
     assert!(block_on(refused).expect_err("it is open").is_open());
     let totals = breaker.totals();
     assert_eq!((totals.success, totals.failure, totals.rejected.open), (1, 1, 1));
@@ -118,7 +119,8 @@ fn a_panic_in_a_poll_is_a_failure() {
 #[test]
 fn a_panic_while_the_future_is_made_is_a_failure() {
     let breaker = build(builder());
-    let future = breaker.call_async(|| -> std::future::Ready<Result<(), ()>> { panic!("a panic of the test") });
+    let future =
+        breaker.call_async(|| -> std::future::Ready<Result<(), ()>> { panic!("a panic of the test") });
     assert!(catch_unwind(AssertUnwindSafe(|| block_on(future))).is_err());
     assert_eq!(breaker.totals().failure, 1);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fusewire::{
     Cause, CircuitBreaker, CircuitBreakerBuilder, CircuitBreakerConfig, CircuitState, Dispatcher, EventQueue,
-    ManualClock, Outcome, RejectReason, Registry, Token, WindowConfig,
+    ManualClock, Outcome, Registry, RejectReason, Token, WindowConfig,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -221,9 +221,9 @@ fn a_long_healthy_past_does_not_make_it_untrippable() {
             breaker.record_at(admit(&breaker, 0), Outcome::Success, 0);
         }
         let failures = (1..1_000).take_while(|_| {
-            breaker.admit_at(100 * SECOND).is_ok_and(|token| {
-                breaker.record_at(token, Outcome::Failure, 100 * SECOND).is_none()
-            })
+            breaker
+                .admit_at(100 * SECOND)
+                .is_ok_and(|token| breaker.record_at(token, Outcome::Failure, 100 * SECOND).is_none())
         });
         assert!(failures.count() < 60, "the present is worse than half");
     }

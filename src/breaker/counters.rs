@@ -91,7 +91,7 @@ impl TransitionTotals {
     }
 
     /// Transitions into `state`.
-    pub const fn into(&self, state: CircuitState) -> u64 {
+    pub const fn to(&self, state: CircuitState) -> u64 {
         match state {
             CircuitState::Closed => self.closed,
             CircuitState::Open => self.open,

@@ -54,9 +54,7 @@ impl Core {
         let join = |cell: &WordCell<TaggedWord>, value: u64, join: fn(u64, u64) -> u64| {
             cell.update(|word: TaggedWord| match word.of(epoch) {
                 Some(known) => Step::Set(TaggedWord::new(epoch, join(known, value)), ()),
-                None if is_newer_epoch(epoch, word.epoch()) => {
-                    Step::Set(TaggedWord::new(epoch, value), ())
-                }
+                None if is_newer_epoch(epoch, word.epoch()) => Step::Set(TaggedWord::new(epoch, value), ()),
                 None => Step::Keep(()),
             });
         };

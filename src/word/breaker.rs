@@ -482,9 +482,7 @@ impl BreakerWord {
                 let (next, moved) = self.enter(Cause::ProbesSucceeded, |e| Self::closed(e, 0, rules.ramp));
                 Step::Set(next, Effect::Moved(moved))
             }
-            Verdict::Success => {
-                Step::Set(Self::half_open(self.epoch(), out, succeeded + 1), Effect::Counted)
-            }
+            Verdict::Success => Step::Set(Self::half_open(self.epoch(), out, succeeded + 1), Effect::Counted),
             Verdict::Failures(_) => {
                 let (next, moved) = self.enter(Cause::ProbeFailed, |e| Self::open(e, until));
                 Step::Set(next, Effect::Moved(moved))
@@ -619,9 +617,8 @@ mod tests {
 
     #[test]
     fn a_round_follows_a_new_size() {
-        let places = |word: BreakerWord, n| {
-            word.places_left(None, &WordRules { half_open_requests: n, ..RULES })
-        };
+        let places =
+            |word: BreakerWord, n| word.places_left(None, &WordRules { half_open_requests: n, ..RULES });
         let word = BreakerWord::half_open(4, 2, 1);
         assert_eq!([1, 3, 4, 5].map(|n| places(word, n)), [0, 0, 1, 2]);
         // With successes enough and nobody out, one more may come and close it.

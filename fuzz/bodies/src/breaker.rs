@@ -133,10 +133,8 @@ fn config(input: &mut Input<'_>, stripes: usize) -> CircuitBreakerConfig {
         }
     });
     config.failure_rate = input.pick(&[None, None, Some(1e-9), Some(0.3), Some(0.5), Some(1.0)]);
-    config.slow_calls = (input.byte() % 4 == 0).then(|| SlowCalls {
-        threshold: input.pick(&periods),
-        rate: input.pick(&[1e-9, 0.5, 1.0]),
-    });
+    config.slow_calls = (input.byte() % 4 == 0)
+        .then(|| SlowCalls { threshold: input.pick(&periods), rate: input.pick(&[1e-9, 0.5, 1.0]) });
     config.minimum_calls = input.pick(&[1, 1, 2, 5, 10, u32::MAX]);
     let buckets = input.pick(&[1_u32, 2, 3, 10, 1024]);
     // Every call looks at a window of calls whose buckets are this narrow, if the tally has one lane.
@@ -402,7 +400,7 @@ impl Driver {
                 rejected.ramp_up,
                 rejected.awaiting_grant,
             ],
-            transitions: CircuitState::ALL.map(|state| transitions.into(state)),
+            transitions: CircuitState::ALL.map(|state| transitions.to(state)),
         };
         assert_eq!(counted, self.twin.counted, "totals");
         assert_eq!(totals.consecutive_failures, self.twin.consecutive_failures());

@@ -487,8 +487,7 @@ impl Twin {
                 self.enter(State::Closed { failures: 0, ramping }, Cause::ProbesSucceeded, 0, now);
             }
             State::HalfOpen { out, succeeded, granted } => {
-                self.state =
-                    State::HalfOpen { out: (out - 1).max(0), succeeded: succeeded + 1, granted };
+                self.state = State::HalfOpen { out: (out - 1).max(0), succeeded: succeeded + 1, granted };
             }
             _ => {
                 let crossed = self.count_windowed(now, false, slow);

@@ -155,7 +155,8 @@ impl Driver {
             let Ok(token) = self.breaker.admit_at(self.now) else { panic!("a closed breaker refused") };
             self.now = self.now.saturating_add(took);
             let started = token.started().map_or(0, |started| self.now - started);
-            let slow = self.config.slow_calls.is_some_and(|slow| u128::from(started) > slow.threshold.as_nanos());
+            let slow =
+                self.config.slow_calls.is_some_and(|slow| u128::from(started) > slow.threshold.as_nanos());
             let failed = failing >> (call % 8) & 1 == 1;
             let outcome = if failed { Outcome::Failure } else { Outcome::Success };
             let moved = self.breaker.record_at(token, outcome, self.now);
@@ -184,7 +185,9 @@ impl Driver {
         let possible = &tails[least.min(tails.len() - 1)..];
         let rules = || possible.iter().map(|counts| self.rule(*counts));
         match made {
-            Some(made) => assert!(rules().any(|rule| rule == Some(made)), "tripped by {made:?} of {possible:?}"),
+            Some(made) => {
+                assert!(rules().any(|rule| rule == Some(made)), "tripped by {made:?} of {possible:?}")
+            }
             // A success is looked at only now and then, unless the buckets are narrow.
             None if looks || self.interval() == 1 => {
                 assert!(rules().any(|rule| rule.is_none()), "did not trip by {possible:?}");

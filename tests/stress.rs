@@ -1,0 +1,410 @@
+//! Many threads on one breaker, in real time but for a bounded number of steps: what must hold whoever
+//! wins each race.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use fusewire::{
+    Cause, CircuitBreaker, CircuitBreakerBuilder, CircuitState, Clock, EventQueue, Outcome, RejectReason,
+    SlowCalls, Token, WindowConfig,
+};
+
+const THREADS: u64 = 4;
+const MILLISECOND: u64 = 1_000_000;
+
+fn build(builder: CircuitBreakerBuilder) -> CircuitBreaker {
+    builder.build().expect("valid settings")
+}
+
+/// Numbers that differ from thread to thread and are the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % n
+    }
+}
+
+/// Runs `work` on every thread, and `beside` on this one until they are done and once after.
+fn together(work: impl Fn(Random) + Sync, mut beside: impl FnMut()) {
+    thread::scope(|scope| {
+        let work = &work;
+        let working: Vec<_> = (1..=THREADS)
+            .map(|seed| scope.spawn(move || work(Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)))))
+            .collect();
+        while !working.iter().all(|thread| thread.is_finished()) {
+            beside();
+        }
+    });
+    beside();
+}
+
+fn some_outcome(random: &mut Random) -> Outcome {
+    match random.below(10) {
+        0..4 => Outcome::Success,
+        4..8 => Outcome::Failure,
+        8 => Outcome::Ignored,
+        _ => Outcome::Cancelled,
+    }
+}
+
+/// All rules at once, short periods, and so many transitions.
+fn busy() -> CircuitBreakerBuilder {
+    CircuitBreaker::builder("busy")
+        .failure_threshold(4)
+        .recovery_timeout(Duration::from_micros(300))
+        .half_open_timeout(Duration::from_micros(300))
+        .half_open_requests(2)
+        .failure_rate(0.6)
+        .slow_calls(Duration::from_micros(50), 0.9)
+        .minimum_calls(10)
+        .window(WindowConfig::time(Duration::from_millis(2), 4))
+        .count_hung_after(Duration::from_millis(1))
+        .ramp_up(Duration::from_micros(500))
+}
+
+#[test]
+fn attempts_and_results_are_conserved() {
+    let breaker = build(busy());
+    let [attempts, admitted, lost] = [(); 3].map(|()| AtomicU64::new(0));
+    let last = AtomicU64::new(0);
+    together(
+        |mut random| {
+            let mut out: Vec<Token> = Vec::new();
+            for _ in 0..20_000 {
+                attempts.fetch_add(1, Ordering::Relaxed);
+                if let Ok(token) = breaker.admit() {
+                    admitted.fetch_add(1, Ordering::Relaxed);
+                    out.push(token);
+                }
+                if out.len() > random.below(8) as usize {
+                    let token = out.swap_remove(random.below(out.len() as u64) as usize);
+                    breaker.record(token, some_outcome(&mut random));
+                }
+            }
+            lost.fetch_add(out.len() as u64, Ordering::Relaxed);
+        },
+        || {
+            // Counts only ever grow, also for one who reads beside it all.
+            let totals = breaker.totals();
+            let sum = totals.success + totals.failure + totals.late + totals.rejected.total();
+            assert!(last.fetch_max(sum, Ordering::Relaxed) <= sum);
+        },
+    );
+    let totals = breaker.totals();
+    let [attempts, admitted, lost] = [attempts, admitted, lost].map(AtomicU64::into_inner);
+    assert_eq!(admitted + totals.rejected.total(), attempts);
+    assert_eq!(totals.ended() + lost, admitted);
+    assert!(totals.transitions.open > 10 && totals.transitions.half_open > 10, "{totals:?}");
+}
+
+/// Follows who holds the places of each round.
+#[derive(Default)]
+struct Rounds(Mutex<HashMap<u64, u32>>);
+
+impl Rounds {
+    fn round(token: Token) -> u64 {
+        token.to_raw().1 >> 32
+    }
+
+    /// After a probe was admitted: how many of its round are out or succeeded.
+    fn take(&self, token: Token) -> u32 {
+        let mut rounds = self.0.lock().expect("no panic under the lock");
+        let taken = rounds.entry(Self::round(token)).or_default();
+        *taken += 1;
+        *taken
+    }
+
+    /// Before a probe's place is given back.
+    fn give_back(&self, token: Token) {
+        let mut rounds = self.0.lock().expect("no panic under the lock");
+        *rounds.entry(Self::round(token)).or_default() -= 1;
+    }
+}
+
+/// Threads that take and return probes of a breaker that nothing but probes can close.
+fn probe_rounds(breaker: &CircuitBreaker, most: u32, beside: impl FnMut()) {
+    let rounds = Rounds::default();
+    together(
+        |mut random| {
+            let mut out: Vec<Token> = Vec::new();
+            for _ in 0..20_000 {
+                match breaker.admit() {
+                    Ok(token) if token.is_probe() => {
+                        let taken = rounds.take(token);
+                        assert!(taken <= most, "{taken} probes of one round are out or succeeded");
+                        out.push(token);
+                    }
+                    Ok(token) => {
+                        breaker.record(token, Outcome::Failure);
+                    }
+                    Err(_) => {}
+                }
+                if out.len() > random.below(3) as usize {
+                    let token = out.swap_remove(random.below(out.len() as u64) as usize);
+                    let outcome = some_outcome(&mut random);
+                    if matches!(outcome, Outcome::Ignored | Outcome::Cancelled) {
+                        rounds.give_back(token);
+                    }
+                    breaker.record(token, outcome);
+                }
+            }
+        },
+        beside,
+    );
+    assert!(breaker.totals().transitions.half_open > 10);
+}
+
+/// Opens at any failure and probes at once; rounds last, so that their places matter.
+fn probing(probes: u32) -> CircuitBreaker {
+    let rules = CircuitBreaker::builder("probing").failure_threshold(1).half_open_requests(probes);
+    build(rules.recovery_timeout(Duration::ZERO).half_open_timeout(Duration::from_millis(1)))
+}
+
+#[test]
+fn no_more_probes_of_a_round_than_allowed() {
+    probe_rounds(&probing(3), 3, || ());
+}
+
+#[test]
+fn no_more_probes_than_allowed_while_the_number_changes() {
+    let breaker = probing(4);
+    let mut turn = 0;
+    probe_rounds(&breaker, 4, || {
+        turn += 1;
+        let mut config = breaker.config();
+        config.half_open_requests = [1, 4, 2, 3][turn % 4];
+        breaker.reconfigure(config).expect("valid settings");
+    });
+}
+
+#[test]
+fn transitions_follow_each_other_without_a_gap() {
+    let events = EventQueue::with_capacity(1 << 16);
+    let breaker = build(busy().events(&events));
+    let (mut state, mut sequence) = (CircuitState::Closed, 0);
+    let mut entered = [0_u64; 4];
+    let made = AtomicU64::new(0);
+    let (breaker_ref, made_ref) = (&breaker, &made);
+    together(
+        |mut random| {
+            for step in 0..20_000 {
+                let moved = match (random.below(400), breaker_ref.admit()) {
+                    (0, _) => breaker_ref.force_open(),
+                    (1 | 2, _) => breaker_ref.force_close(),
+                    (3, _) => breaker_ref.disable(),
+                    (4..8, _) => breaker_ref.enable(),
+                    (8, _) => breaker_ref.reset(),
+                    (_, Ok(token)) => breaker_ref.record(token, some_outcome(&mut random)),
+                    (_, Err(rejected)) => {
+                        // Nothing but a hand ends a forced opening.
+                        if rejected.reason == RejectReason::ForcedOpen && step % 16 == 0 {
+                            breaker_ref.force_close()
+                        } else {
+                            None
+                        }
+                    }
+                };
+                made_ref.fetch_add(u64::from(moved.is_some()), Ordering::Relaxed);
+            }
+        },
+        || {
+            events.drain(|event| {
+                sequence += 1;
+                assert_eq!(event.sequence, sequence, "a gap, or out of order");
+                assert_eq!(event.from, state, "{event}");
+                assert!(is_legal(event.from, event.to, event.cause), "{event}");
+                state = event.to;
+                entered[event.to as usize] += u64::from(event.from != event.to);
+            });
+        },
+    );
+    let totals = breaker.totals();
+    assert_eq!((events.dropped(), totals.sequence), (0, sequence));
+    assert_eq!(breaker.state(), state);
+    assert_eq!(CircuitState::ALL.map(|state| totals.transitions.to(state)), entered);
+    // Those that admissions made were not returned to anybody.
+    assert!(made.into_inner() <= sequence);
+}
+
+/// The arrows of the state machine.
+fn is_legal(from: CircuitState, to: CircuitState, cause: Cause) -> bool {
+    use CircuitState::{Closed, Disabled, HalfOpen, Open};
+    match cause {
+        Cause::ConsecutiveFailures | Cause::FailureRate | Cause::SlowCallRate => (from, to) == (Closed, Open),
+        Cause::RecoveryTimeout => (from, to) == (Open, HalfOpen),
+        Cause::RoundExpired => (from, to) == (HalfOpen, HalfOpen),
+        Cause::ProbesSucceeded => (from, to) == (HalfOpen, Closed),
+        Cause::ProbeFailed => (from, to) == (HalfOpen, Open),
+        Cause::ForcedOpen => to == Open,
+        Cause::ForcedClose => from != Closed && to == Closed,
+        Cause::Disabled => from != Disabled && to == Disabled,
+        Cause::Enabled => (from, to) == (Disabled, Closed),
+        Cause::Reset => to == Closed,
+        _ => false,
+    }
+}
+
+#[test]
+fn windows_conserve_what_many_threads_count() {
+    // Nothing trips, and nothing is old enough to leave the window of time.
+    let windows =
+        [WindowConfig::time(Duration::from_secs(24 * 3600), 1000), WindowConfig::count(1 << 30, 64)];
+    for window in windows {
+        let rules = CircuitBreaker::builder("window").failure_threshold(None).failure_rate(1.0);
+        let breaker = build(rules.minimum_calls(u32::MAX).window(window).stripes(3));
+        together(
+            |mut random| {
+                for _ in 0..20_000 {
+                    let outcome = if random.below(4) == 0 { Outcome::Failure } else { Outcome::Success };
+                    breaker.record(breaker.admit().expect("nothing trips"), outcome);
+                }
+            },
+            || {
+                let held = breaker.totals().window.expect("closed, with a rate rule");
+                assert!(held.failures <= held.calls && held.calls <= THREADS * 20_000, "{held:?}");
+            },
+        );
+        let totals = breaker.totals();
+        let held = totals.window.expect("closed, with a rate rule");
+        assert_eq!((held.calls, held.failures), (THREADS * 20_000, totals.failure));
+    }
+}
+
+#[test]
+fn a_count_window_keeps_its_size_between_threads() {
+    let (calls, buckets, stripes) = (4_000_u64, 10, 3);
+    let rules = CircuitBreaker::builder("window").failure_threshold(None).failure_rate(1.0).stripes(stripes);
+    let breaker = build(rules.minimum_calls(u32::MAX).window(WindowConfig::count(calls as u32, buckets)));
+    together(
+        |_| {
+            for _ in 0..20_000 {
+                breaker.record(breaker.admit().expect("nothing trips"), Outcome::Success);
+            }
+        },
+        || (),
+    );
+    let held = breaker.totals().window.expect("closed, with a rate rule").calls;
+    // A bucket that is not full yet, and half a one that the lanes have not looked at.
+    let bucket = calls / u64::from(buckets);
+    assert!((calls - 2 * bucket..=calls + bucket).contains(&held), "{held} of {calls}");
+}
+
+#[test]
+fn each_decision_is_made_by_one_configuration() {
+    // One trips at once and opens for ten seconds, the other never trips and would open for a thousand.
+    let breaker = build(CircuitBreaker::builder("two minds").failure_threshold(1));
+    let mut config = breaker.config();
+    config.recovery_timeout = Duration::from_secs(10);
+    breaker.reconfigure(config.clone()).expect("valid settings");
+    let mut other = config.clone();
+    other.failure_threshold = None;
+    other.recovery_timeout = Duration::from_secs(1_000);
+    let tripped = AtomicU64::new(0);
+    together(
+        |_| {
+            for _ in 0..10_000 {
+                let moved = breaker.admit().ok().and_then(|token| breaker.record(token, Outcome::Failure));
+                if moved.is_some() {
+                    tripped.fetch_add(1, Ordering::Relaxed);
+                    let left = breaker.time_until_retry();
+                    assert!(left < Duration::from_secs(11), "a mixture: {left:?}");
+                    breaker.force_close();
+                }
+            }
+        },
+        || {
+            for next in [&other, &config] {
+                breaker.reconfigure(next.clone()).expect("valid settings");
+            }
+        },
+    );
+    assert!(tripped.into_inner() > 0);
+}
+
+#[test]
+fn everything_at_once_neither_loses_a_count_nor_wedges() {
+    let events = EventQueue::with_capacity(64);
+    let breaker = build(busy().events(&events));
+    let [attempts, admitted] = [(); 2].map(|()| AtomicU64::new(0));
+    let mut turn = 0_u64;
+    together(
+        |mut random| {
+            for _ in 0..15_000 {
+                attempts.fetch_add(1, Ordering::Relaxed);
+                if let Ok(permit) = breaker.try_acquire() {
+                    admitted.fetch_add(1, Ordering::Relaxed);
+                    match random.below(3) {
+                        0 => drop(permit),
+                        _ => drop(permit.record(some_outcome(&mut random)).is_some()),
+                    }
+                }
+            }
+        },
+        || {
+            turn += 1;
+            let mut config = breaker.config();
+            config.half_open_requests = 1 + (turn % 3) as u32;
+            config.window = match turn % 4 {
+                0 => WindowConfig::count(64, 4),
+                1 => WindowConfig::time(Duration::from_micros(10), 10),
+                _ => config.window,
+            };
+            config.failure_rate = (turn % 5 != 0).then_some(0.5);
+            config.slow_calls =
+                (turn % 7 != 0).then_some(SlowCalls { threshold: Duration::ZERO, rate: 0.99 });
+            config.count_hung_after = (turn % 6 != 0).then_some(Duration::from_millis(1 + turn % 2));
+            breaker.reconfigure(config).expect("valid settings");
+            let snapshot = breaker.snapshot();
+            assert!(snapshot.totals.ended() <= attempts.load(Ordering::Relaxed));
+            events.drain(|_| ());
+        },
+    );
+    let totals = breaker.totals();
+    assert_eq!(totals.ended(), admitted.load(Ordering::Relaxed));
+    assert_eq!(totals.ended() + totals.rejected.total(), attempts.load(Ordering::Relaxed));
+    // Whatever state it was left in, calls bring it back.
+    let clock = Clock::precise();
+    let deadline = clock.now() + 30_000 * MILLISECOND;
+    while breaker.try_acquire().map(|permit| permit.success()).is_err()
+        || breaker.state() != CircuitState::Closed
+    {
+        assert!(clock.now() < deadline, "wedged: {breaker:?}");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn one_probe_at_a_time_is_one_call_at_a_time() {
+    // With places for one, what the probes guard is never entered twice at once.
+    let breaker = build(
+        CircuitBreaker::builder("single")
+            .failure_threshold(1)
+            .recovery_timeout(Duration::ZERO)
+            .half_open_requests(1)
+            .half_open_timeout(Duration::from_secs(60)),
+    );
+    breaker.try_acquire().expect("closed").failure();
+    let (inside, entered) = (AtomicBool::new(false), AtomicU64::new(0));
+    together(
+        |mut random| {
+            for _ in 0..5_000 {
+                let Ok(permit) = breaker.try_acquire() else { continue };
+                assert!(permit.is_probe());
+                assert!(!inside.swap(true, Ordering::SeqCst), "two probes at once");
+                entered.fetch_add(1, Ordering::Relaxed);
+                inside.store(false, Ordering::SeqCst);
+                // Never a success, so that it stays half-open.
+                if random.below(2) == 0 { permit.ignore() } else { drop(permit) }
+            }
+        },
+        || (),
+    );
+    assert_eq!(breaker.totals().ignored + breaker.totals().cancelled, entered.into_inner());
+}
