@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, Weak};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 
 use super::config::Cancelled;
 use super::counters::WindowCounts;
@@ -60,7 +60,7 @@ const NEVER: u64 = u64::MAX;
 /// The shared state of one breaker.
 pub(crate) struct Core {
     pub(super) hot: Hot,
-    pub(super) rules: ArcSwap<Rules>,
+    rules: ArcSwap<Rules>,
     /// When the present epoch began, in units, rounded up.
     pub(super) since: WordCell<TaggedWord>,
     /// How many open periods in a row, as of the last opening or closing by hand.
@@ -72,8 +72,8 @@ pub(crate) struct Core {
     pub(super) last_failure_at: AtomicU64,
     /// The greatest transition number: the epoch in full width.
     pub(super) sequence: AtomicU64,
-    /// Grows with each published configuration.
-    pub(super) version: AtomicU64,
+    /// The version of the published rules.
+    version: AtomicU64,
     pub(super) transitions: [AtomicU64; 4],
     pub(super) hung: AtomicU64,
     ramp_turn: AtomicU64,
@@ -155,9 +155,29 @@ impl Core {
         })
     }
 
+    /// The published rules.
+    #[inline]
+    pub(super) fn rules(&self) -> Guard<Arc<Rules>> {
+        // What arc-swap orders, loom cannot see.
+        #[cfg(fusewire_loom)]
+        self.version.fetch_add(0, Ordering::Acquire);
+        self.rules.load()
+    }
+
+    /// Puts new rules in force.
+    pub(super) fn publish_rules(&self, rules: Rules) {
+        // The version goes first: whoever works by older rules then finds that they were replaced.
+        self.version.swap(rules.version, Ordering::Release);
+        self.rules.store(rules.into());
+        // AcqRel: pairs with the AcqRel maximum in `open_edge`; whoever comes after this zero sees the
+        // version, and what came before it is gone.
+        self.hot.edge.swap(0, Ordering::AcqRel);
+        self.publish_needs();
+    }
+
     /// Derives the hints from the published rules.
     pub(super) fn publish_needs(&self) {
-        let rules = self.rules.load();
+        let rules = self.rules();
         let mut needs = 0;
         let mut set = |on: bool, bits: u64| needs |= if on { bits } else { 0 };
         let rates = rules.rates.as_ref();
@@ -229,7 +249,7 @@ impl Core {
     #[cold]
     #[inline(never)]
     fn admit_slow(&self, now: u64) -> Result<Token, Rejected> {
-        let rules = self.rules.load();
+        let rules = self.rules();
         let elapsed = self.elapsed(now);
         let units = elapsed >> UNIT_SHIFT;
         if let Some(table) = &rules.hung {
@@ -398,7 +418,7 @@ impl Core {
             self.mark_dirty();
             return None;
         }
-        let rules = self.rules.load();
+        let rules = self.rules();
         let counter = if self.is_late(token, &rules) {
             LATE
         } else if token.is_probe() {
@@ -443,7 +463,7 @@ impl Core {
     #[cold]
     #[inline(never)]
     fn record_slow(&self, token: Token, outcome: Outcome, now: u64) -> Option<Transition> {
-        let rules = self.rules.load();
+        let rules = self.rules();
         let outcome = match (outcome, rules.config.cancelled_as) {
             (Outcome::Cancelled, Cancelled::Failure) => Outcome::Failure,
             (outcome, _) => outcome,
@@ -515,7 +535,7 @@ impl Core {
     #[cold]
     #[inline(never)]
     fn check_counted(&self, token: Token, now: u64) -> Option<Transition> {
-        let rules = self.rules.load();
+        let rules = self.rules();
         let trip = self.evaluate(rules.rates.as_ref()?, token.epoch())?;
         let (effect, before) = self.finish(token.epoch(), Verdict::Success, Some(trip), now, &rules);
         self.announce_effect(effect, before, now)
@@ -640,7 +660,7 @@ impl Core {
     /// Makes a transition known. `before` is the side word as it was read before the exchange.
     pub(super) fn announce(&self, moved: Moved, before: TaggedWord, now: u64, failures: u64) -> Transition {
         let elapsed = self.elapsed(now);
-        let rules = self.rules.load();
+        let rules = self.rules();
         if mutant(Mutant::FloorAfterMove)
             && moved.to == CircuitState::Closed
             && let Some(rates) = &rules.rates
@@ -713,12 +733,10 @@ impl Core {
     /// Moves a time window to the bucket of `now`; true for the thread that moved it.
     fn roll(&self, rates: &Rates, now: u64) -> bool {
         let Span::Nanos(width) = rates.span else { return false };
-        // Acquire: pairs with the Release in `reconfigure`.
-        let version = self.version.load(Ordering::Acquire);
         let tick = self.elapsed(now) / width;
         let moved = rates.window.advance(tick, || self.hot.tally.sum());
         let edge = self.absolute((rates.window.tick() + 1).saturating_mul(width));
-        self.open_edge(edge, version);
+        self.open_edge(edge, rates.version);
         moved
     }
 
@@ -731,7 +749,7 @@ impl Core {
         // store of zero in `reconfigure`, whose version this thread then sees.
         self.hot.edge.fetch_max(edge, Ordering::AcqRel);
         if self.version.load(Ordering::Relaxed) != version && !mutant(Mutant::EdgeUnchecked) {
-            self.hot.edge.store(0, Ordering::Relaxed);
+            self.hot.edge.swap(0, Ordering::Relaxed);
         }
     }
 

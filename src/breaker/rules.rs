@@ -18,6 +18,8 @@ pub(super) struct Rules {
     pub(super) hung: Option<Arc<HungTable>>,
     /// How long an undecided round stands, in units.
     pub(super) round: u64,
+    /// The how many-th configuration of the breaker this is, from zero.
+    pub(super) version: u64,
 }
 
 /// The rules on rates and their window.
@@ -30,6 +32,8 @@ pub(super) struct Rates {
     slow: Option<Share>,
     /// Nanoseconds that a call may take without being slow.
     pub(super) slow_after: u64,
+    /// The version of the rules that these belong to.
+    pub(super) version: u64,
 }
 
 /// A bucket's width.
@@ -56,7 +60,7 @@ impl Share {
 }
 
 impl Rates {
-    fn new(config: &CircuitBreakerConfig, window: Arc<Window>) -> Self {
+    fn new(config: &CircuitBreakerConfig, window: Arc<Window>, version: u64) -> Self {
         let width = config.window.width();
         Self {
             window,
@@ -68,6 +72,7 @@ impl Rates {
             failure: config.failure_rate.map(Share::new),
             slow: config.slow_calls.map(|slow| Share::new(slow.rate)),
             slow_after: config.slow_calls.map_or(u64::MAX, |slow| nanos(slow.threshold)),
+            version,
         }
     }
 
@@ -96,12 +101,13 @@ impl Rules {
         before: Option<&Self>,
         new_window: impl FnOnce(u64) -> Window,
     ) -> Self {
+        let version = before.map_or(0, |before| before.version + 1);
         let same_window = before.filter(|before| before.config.window == config.window);
         let rates = config.has_rates().then(|| {
             let kept = same_window.and_then(|before| before.rates.as_ref());
             let window = kept.map(|rates| rates.window.clone());
             let window = window.unwrap_or_else(|| Arc::new(new_window(config.window.buckets())));
-            Rates::new(&config, window)
+            Rates::new(&config, window, version)
         });
         let hung = config.count_hung_after.map(|after| {
             let table = before.and_then(|before| before.hung.as_ref());
@@ -122,7 +128,7 @@ impl Rules {
             granted: config.probes == ProbeMode::Granted,
         };
         let round = units_up(nanos(config.round_timeout()));
-        Self { config, word, rates, hung, round }
+        Self { config, word, rates, hung, round, version }
     }
 
     /// How long the open period lasts that begins as the `nth` in a row (from 1); `draw` is a random

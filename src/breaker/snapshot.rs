@@ -62,7 +62,7 @@ fn share(part: u64, whole: u64) -> f64 {
 
 impl Core {
     fn totals(&self, now: Option<u64>) -> Totals {
-        let rules = self.rules.load();
+        let rules = self.rules();
         let mut word = self.hot.word.load();
         // Read again when a transition came between, so that counts and state belong together; a
         // breaker that moves faster than it can be read four times is shown as it was last read.
@@ -109,7 +109,7 @@ impl Core {
             },
             CircuitState::HalfOpen if word.probes().is_some_and(|(places, _)| places > 0) => 0,
             CircuitState::HalfOpen => {
-                let rules = self.rules.load();
+                let rules = self.rules();
                 match self.round(word, elapsed >> UNIT_SHIFT, &rules) {
                     Round::Until(until) => until,
                     Round::Over | Round::Unstamped => 0,
