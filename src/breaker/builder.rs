@@ -169,7 +169,7 @@ impl CircuitBreakerBuilder {
         if !(1..=MAX_OWNED + 1).contains(&stripes) {
             return Err(ConfigError::new("stripes", stripes, "1 to 65"));
         }
-        let rules = Rules::new(self.config, None, |buckets| Window::new(buckets, &[0; 4], 0));
+        let rules = Rules::new(self.config, None, |window| Window::new(window.buckets(), &[0; 4], 0));
         let core = Core::new(Parts {
             rules,
             clock: self.clock.unwrap_or_default(),

@@ -5,8 +5,9 @@ use std::future::Future;
 use std::marker::PhantomData;
 
 use super::CircuitBreaker;
-use super::permit::Permit;
-use super::token::Outcome;
+use super::core::Core;
+use super::permit::unfinished;
+use super::token::{Outcome, Token};
 use crate::error::{CallError, CircuitOpenError, Rejected};
 
 /// Every `Ok` is a success, every `Err` a failure.
@@ -128,10 +129,9 @@ impl CircuitBreaker {
         classify: &impl Fn(Result<&T, &E>) -> Outcome,
         now: impl Fn() -> u64,
     ) -> Result<T, CallError<E>> {
-        let permit = self.permit_for(&now)?;
+        let call = self.begin(now)?;
         let result = f();
-        let outcome = classify(result.as_ref());
-        self.core.record_with(permit.into_token(), outcome, now);
+        call.end(classify(result.as_ref()));
         result.map_err(CallError::Inner)
     }
 
@@ -144,18 +144,44 @@ impl CircuitBreaker {
     where
         F: Future<Output = Result<T, E>>,
     {
-        let permit = self.permit_for(&now)?;
+        let call = self.begin(now)?;
         let result = f().await;
-        let outcome = classify(result.as_ref());
-        self.core.record_with(permit.into_token(), outcome, now);
+        call.end(classify(result.as_ref()));
         result.map_err(CallError::Inner)
     }
 
     #[inline(always)]
-    fn permit_for(&self, now: impl Fn() -> u64) -> Result<Permit<'_>, CircuitOpenError> {
-        match self.core.admit_with(now) {
-            Ok(token) => Ok(Permit::new(&self.core, token)),
+    fn begin<N: Fn() -> u64>(&self, now: N) -> Result<Underway<'_, N>, CircuitOpenError> {
+        match self.core.admit_with(&now) {
+            Ok(token) => Ok(Underway { core: &self.core, token: Some(token), now }),
             Err(rejected) => Err(self.open_error(rejected)),
+        }
+    }
+}
+
+/// A guarded call that is running. Unlike a permit it keeps the caller's time, so that a panic or a
+/// drop in mid-flight is recorded on the clock that the call began by.
+struct Underway<'a, N: Fn() -> u64> {
+    core: &'a Core,
+    /// Taken by the result.
+    token: Option<Token>,
+    now: N,
+}
+
+impl<N: Fn() -> u64> Underway<'_, N> {
+    #[inline(always)]
+    fn end(mut self, outcome: Outcome) {
+        if let Some(token) = self.token.take() {
+            self.core.record_with(token, outcome, &self.now);
+        }
+    }
+}
+
+impl<N: Fn() -> u64> Drop for Underway<'_, N> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(token) = self.token.take() {
+            self.core.record_with(token, unfinished(), &self.now);
         }
     }
 }

@@ -11,11 +11,13 @@ use crate::word::breaker::{BreakerWord, Cause, CircuitState, Moved, OpenUntil};
 use crate::word::cell::Step;
 
 impl Core {
-    /// Moves the word by hand. `clear` forgets the failures behind it.
+    /// Moves the word by hand. `clear` forgets the failures behind it; an opening is announced with
+    /// `at_least` so many.
     pub(super) fn steer(
         &self,
         now: u64,
         clear: bool,
+        at_least: u64,
         step: impl Fn(BreakerWord) -> Step<BreakerWord, Option<Moved>>,
     ) -> Option<Transition> {
         let rules = self.rules();
@@ -27,8 +29,13 @@ impl Core {
             let step = step(word);
             if let Step::Set(next, _) = &step
                 && next.state() == CircuitState::Open
-                && word.state() == CircuitState::Closed
             {
+                // What opened the breaker before stands.
+                let before = match word.state() {
+                    CircuitState::Open | CircuitState::HalfOpen => self.trip_count(),
+                    CircuitState::Closed | CircuitState::Disabled => failures,
+                };
+                failures = before.max(at_least);
                 self.set_trip_count(failures);
             }
             self.prepared(&rules, step)
@@ -47,10 +54,8 @@ impl Core {
         // loom cannot see how arc-swap keeps the old rules alive for their readers.
         #[cfg(fusewire_loom)]
         std::mem::forget(std::sync::Arc::clone(&before));
-        let rules = Rules::new(config, Some(&before), |buckets| self.new_window(buckets));
-        let (old, new) = (before.word.half_open_requests, rules.word.half_open_requests);
+        let rules = Rules::new(config, Some(&before), |window| self.new_window(window));
         self.publish_rules(rules);
-        self.hot.word.update(|word| word.resize_round(old, new));
         Ok(())
     }
 }
@@ -63,7 +68,7 @@ impl CircuitBreaker {
 
     /// [`force_open`](Self::force_open) at `now`.
     pub fn force_open_at(&self, now: u64) -> Option<Transition> {
-        self.core.steer(now, false, |word| word.force(Cause::ForcedOpen, OpenUntil::Forced))
+        self.core.steer(now, false, 0, |word| word.force(Cause::ForcedOpen, OpenUntil::Forced))
     }
 
     /// Closes the breaker with no failures pending. `None` when it was closed already.
@@ -73,7 +78,7 @@ impl CircuitBreaker {
 
     /// [`force_close`](Self::force_close) at `now`.
     pub fn force_close_at(&self, now: u64) -> Option<Transition> {
-        self.core.steer(now, true, |word| word.close(Cause::ForcedClose, false))
+        self.core.steer(now, true, 0, |word| word.close(Cause::ForcedClose, false))
     }
 
     /// Lets every call through and decides nothing until [`enable`](Self::enable) or
@@ -84,7 +89,7 @@ impl CircuitBreaker {
 
     /// [`disable`](Self::disable) at `now`.
     pub fn disable_at(&self, now: u64) -> Option<Transition> {
-        self.core.steer(now, false, BreakerWord::disable)
+        self.core.steer(now, false, 0, BreakerWord::disable)
     }
 
     /// Closes a disabled breaker. `None` in any other state.
@@ -94,7 +99,7 @@ impl CircuitBreaker {
 
     /// [`enable`](Self::enable) at `now`.
     pub fn enable_at(&self, now: u64) -> Option<Transition> {
-        self.core.steer(now, true, BreakerWord::enable)
+        self.core.steer(now, true, 0, BreakerWord::enable)
     }
 
     /// Closes the breaker and forgets all failures and what its window holds, whatever its state; calls
@@ -105,7 +110,7 @@ impl CircuitBreaker {
 
     /// [`reset`](Self::reset) at `now`.
     pub fn reset_at(&self, now: u64) -> Option<Transition> {
-        let moved = self.core.steer(now, true, |word| word.close(Cause::Reset, true));
+        let moved = self.core.steer(now, true, 0, |word| word.close(Cause::Reset, true));
         self.core.forget_failures();
         moved
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::config::Cancelled;
+use super::config::{Cancelled, WindowConfig};
 use super::counters::WindowCounts;
 use super::counters::{self, CANCELLED, COUNTERS, FAILURE, IGNORED, LATE, PROBE_FAILURE, SUCCESS};
 use super::rules::{Rates, Rules, Span};
@@ -67,6 +67,8 @@ pub(crate) struct Core {
     pub(super) streak: WordCell<TaggedWord>,
     /// The deadline of a granted round, in units.
     pub(super) grant: WordCell<TaggedWord>,
+    /// How many probes it was granted.
+    pub(super) granted: WordCell<TaggedWord>,
     /// Failures that made the last opening.
     trip_count: AtomicU64,
     pub(super) last_failure_at: AtomicU64,
@@ -136,6 +138,7 @@ impl Core {
                 since: WordCell::new(TaggedWord::new(NO_EPOCH, 0)),
                 streak: WordCell::new(TaggedWord::new(0, 0)),
                 grant: WordCell::new(TaggedWord::new(0, 0)),
+                granted: WordCell::new(TaggedWord::new(0, 0)),
                 trip_count: AtomicU64::new(0),
                 last_failure_at: AtomicU64::new(NEVER),
                 sequence: AtomicU64::new(0),
@@ -258,8 +261,9 @@ impl Core {
             self.record_hung(epoch, hung, now, &rules);
         }
         let before = self.since.load();
-        let admission =
-            self.hot.word.update(|word| word.admit(units, self.round(word, units, &rules), &rules.word));
+        let admission = self.hot.word.update(|word| {
+            word.admit(units, self.round(word, units, &rules), self.granted(word), &rules.word)
+        });
         let token = match admission {
             Admission::Free { epoch } => Token::timed(epoch, now),
             Admission::Ramp { epoch } => {
@@ -335,6 +339,11 @@ impl Core {
             Some(deadline) if units >= deadline => Round::Over,
             Some(deadline) => Round::Until(deadline),
         }
+    }
+
+    /// How many probes were granted to the round that a word stands in.
+    pub(super) fn granted(&self, word: BreakerWord) -> Option<u64> {
+        self.granted.load().of(word.epoch())
     }
 
     /// Whether the ramp after closing admits one more call.
@@ -520,9 +529,13 @@ impl Core {
         let rates = rules.rates.as_ref();
         // The head moves before the count, so that no boundary of a later bucket misses it.
         let crossed = rates.is_some_and(|rates| self.roll(rates, now));
-        self.hot.tally.add(counter);
+        let count = self.hot.tally.add(counter);
+        // As in `record_calm`: a success may have filled a bucket of calls.
+        let filled = counter == SUCCESS
+            && rates.is_some_and(|rates| matches!(rates.span, Span::Calls(_)))
+            && count & self.hot.count_mask.load(Ordering::Relaxed) == 0;
         let trip = match rates {
-            Some(rates) if crossed || slow || verdict != Verdict::Success => {
+            Some(rates) if crossed || filled || slow || verdict != Verdict::Success => {
                 self.evaluate(rates, token.epoch())
             }
             _ => None,
@@ -673,9 +686,8 @@ impl Core {
         if moved.from != moved.to {
             self.transitions[moved.to as usize].fetch_add(1, Ordering::Relaxed);
         }
-        if moved.to != CircuitState::Open {
-            self.wanted.store(false, Ordering::Relaxed);
-        }
+        // Whoever is refused for want of a grant in the new state says so again.
+        self.wanted.store(false, Ordering::Relaxed);
         let began = before.of(previous_epoch(moved.epoch)).map(|units| units << UNIT_SHIFT);
         let record = Record {
             from: moved.from,
@@ -699,6 +711,7 @@ impl Core {
 
     fn note_failure(&self, now: u64) {
         let last = self.last_failure_at.load(Ordering::Relaxed);
+        let now = now.min(NEVER - 1);
         if last == NEVER || now > last {
             self.last_failure_at.store(now, Ordering::Relaxed);
         }
@@ -761,12 +774,17 @@ impl Core {
             fence(Ordering::SeqCst);
         }
         let sum = self.hot.tally.sum();
+        let calls = crate::window::calls(&sum);
         if let Span::Calls(width) = rates.span {
-            rates.window.advance(crate::window::calls(&sum) / width, || self.hot.tally.sum());
+            // The call that fills a bucket is one of it: the window is judged while it is full.
+            rates.window.advance(calls.saturating_sub(1) / width, || self.hot.tally.sum());
         }
         let epoch = self.full_epoch(epoch);
-        let tick = rates.window.tick();
-        let Some(counts) = rates.window.counts(epoch, &sum, tick) else {
+        let counts = rates.window.counts(epoch, &sum, rates.window.tick());
+        if let Span::Calls(width) = rates.span {
+            rates.window.advance(calls / width, || self.hot.tally.sum());
+        }
+        let Some(counts) = counts else {
             // The floor of this epoch is missing after a reconfiguration that raced with closing: from
             // here on it counts from now.
             rates.window.restart(epoch, &sum);
@@ -788,9 +806,15 @@ impl Core {
     }
 
     /// A window that begins now.
-    pub(super) fn new_window(&self, buckets: u64) -> Window {
+    pub(super) fn new_window(&self, config: WindowConfig) -> Window {
         let epoch = self.full_epoch(self.hot.word.load().epoch());
-        Window::new(buckets, &self.hot.tally.sum(), epoch)
+        let sum = self.hot.tally.sum();
+        let window = Window::new(config.buckets(), &sum, epoch);
+        if let WindowConfig::Count { .. } = config {
+            // Buckets of calls go on where they are; those of time begin with the next call.
+            window.advance(crate::window::calls(&sum) / config.width(), || sum);
+        }
+        window
     }
 }
 

@@ -73,7 +73,13 @@ impl HungTable {
 
     /// Follows a call of `epoch` from `tick` on. `Some` when it is followed, with how many calls of
     /// the epoch were found hung on the way.
+    ///
+    /// A tick whose calls were declared hung is not entered again, by a clock that went back: its word
+    /// could not tell their late results from the new calls'.
     pub(crate) fn enter(&self, epoch: u32, tick: u64) -> Option<u64> {
+        if tick.saturating_add(TICKS) < self.swept.load(Ordering::Relaxed) {
+            return None;
+        }
         self.word(tick).update(|word| word.enter(epoch, tick))
     }
 
@@ -95,6 +101,16 @@ mod tests {
         assert_eq!(table.sweep(1, table.tick(1_899)), 0);
         assert_eq!(table.sweep(1, table.tick(1_900)), 1);
         assert!(!table.leave(1, table.tick(1_000)));
+    }
+
+    #[test]
+    fn a_hung_call_does_not_end_another_that_a_clock_gone_back_put_in_its_place() {
+        let table = HungTable::new(8, 0);
+        table.enter(1, 5);
+        assert_eq!(table.sweep(1, 14), 1);
+        assert_eq!(table.enter(1, 5), None, "followed where the hung call was");
+        assert!(!table.leave(1, 5), "the hung call's result took another's place");
+        assert_eq!(table.enter(1, 6), Some(0));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::core::Core;
 use super::token::{Outcome, Token, Transition};
 
 /// What a permit that is dropped without a result stands for.
-fn unfinished() -> Outcome {
+pub(super) fn unfinished() -> Outcome {
     if std::thread::panicking() { Outcome::Failure } else { Outcome::Cancelled }
 }
 

@@ -16,6 +16,8 @@ pub(super) struct Rules {
     pub(super) word: WordRules,
     pub(super) rates: Option<Rates>,
     pub(super) hung: Option<Arc<HungTable>>,
+    /// How many tables of outstanding calls there were, so that no two of them are taken for one.
+    tables: u16,
     /// How long an undecided round stands, in units.
     pub(super) round: u64,
     /// The how many-th configuration of the breaker this is, from zero.
@@ -99,27 +101,24 @@ impl Rules {
     pub(super) fn new(
         config: CircuitBreakerConfig,
         before: Option<&Self>,
-        new_window: impl FnOnce(u64) -> Window,
+        new_window: impl FnOnce(WindowConfig) -> Window,
     ) -> Self {
         let version = before.map_or(0, |before| before.version + 1);
         let same_window = before.filter(|before| before.config.window == config.window);
         let rates = config.has_rates().then(|| {
             let kept = same_window.and_then(|before| before.rates.as_ref());
             let window = kept.map(|rates| rates.window.clone());
-            let window = window.unwrap_or_else(|| Arc::new(new_window(config.window.buckets())));
+            let window = window.unwrap_or_else(|| Arc::new(new_window(config.window)));
             Rates::new(&config, window, version)
         });
+        let mut tables = before.map_or(0, |before| before.tables);
+        let same_after = before.filter(|before| before.config.count_hung_after == config.count_hung_after);
         let hung = config.count_hung_after.map(|after| {
-            let table = before.and_then(|before| before.hung.as_ref());
-            match table {
-                Some(table) if before.is_some_and(|b| b.config.count_hung_after == Some(after)) => {
-                    table.clone()
-                }
-                other => {
-                    let id = other.map_or(0, |table| table.id().wrapping_add(1));
-                    Arc::new(HungTable::new(nanos(after), id))
-                }
-            }
+            let kept = same_after.and_then(|before| before.hung.clone());
+            kept.unwrap_or_else(|| {
+                tables = tables.wrapping_add(1);
+                Arc::new(HungTable::new(nanos(after), tables))
+            })
         });
         let word = WordRules {
             failure_threshold: config.failure_threshold.map_or(u64::MAX, u64::from),
@@ -128,7 +127,7 @@ impl Rules {
             granted: config.probes == ProbeMode::Granted,
         };
         let round = units_up(nanos(config.round_timeout()));
-        Self { config, word, rates, hung, round, version }
+        Self { config, word, rates, hung, tables, round, version }
     }
 
     /// How long the open period lasts that begins as the `nth` in a row (from 1); `draw` is a random
@@ -138,6 +137,10 @@ impl Rules {
         let Some(OpenBackoff { factor, max, jitter, .. }) = self.config.open_backoff else {
             return first;
         };
+        // Zero stays zero; times an infinite power it would not be a number, and the cap would take that.
+        if first == 0 {
+            return 0;
+        }
         let exponent = i32::try_from(nth.saturating_sub(1)).unwrap_or(i32::MAX);
         // An overflow is infinite, and the cap takes it.
         let length = (first as f64 * factor.powi(exponent)).min(nanos(max) as f64);
@@ -153,7 +156,7 @@ mod tests {
     fn rules(change: impl FnOnce(&mut CircuitBreakerConfig)) -> Rules {
         let mut config = CircuitBreakerConfig::default();
         change(&mut config);
-        Rules::new(config, None, |buckets| Window::new(buckets, &[0; 4], 0))
+        Rules::new(config, None, |window| Window::new(window.buckets(), &[0; 4], 0))
     }
 
     #[test]
@@ -185,6 +188,17 @@ mod tests {
     }
 
     #[test]
+    fn a_recovery_timeout_of_zero_stays_zero_however_often_it_grows() {
+        let rules = rules(|c| {
+            c.recovery_timeout = Duration::ZERO;
+            c.open_backoff = Some(OpenBackoff::default());
+        });
+        for nth in [1, 2, 1_024, 1_025, u64::MAX] {
+            assert_eq!(rules.open_nanos(nth, || 0.0), 0);
+        }
+    }
+
+    #[test]
     fn an_unchanged_window_is_kept_and_another_is_not() {
         let before = rules(|c| c.failure_rate = Some(0.5));
         let mut config = before.config.clone();
@@ -193,7 +207,7 @@ mod tests {
         let window = |rules: &Rules| Arc::as_ptr(&rules.rates.as_ref().expect("rates").window);
         assert_eq!(window(&kept), window(&before));
         config.window = WindowConfig::count(100, 10);
-        let fresh = Rules::new(config, Some(&before), |n| Window::new(n, &[0; 4], 0));
+        let fresh = Rules::new(config, Some(&before), |w| Window::new(w.buckets(), &[0; 4], 0));
         assert_ne!(window(&fresh), window(&before));
     }
 }

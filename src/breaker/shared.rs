@@ -7,8 +7,8 @@ use super::core::Core;
 use super::token::Transition;
 use crate::clock::nanos;
 use crate::sync::Ordering;
-use crate::word::breaker::{BreakerWord, Cause, CircuitState, OpenUntil, UNIT_SHIFT, units_up};
-use crate::word::cell::Step;
+use crate::word::breaker::{Cause, CircuitState, Grant, OpenUntil, UNIT_SHIFT, units_up};
+use crate::word::cell::{Step, WordCell};
 use crate::word::is_newer_epoch;
 use crate::word::tagged::TaggedWord;
 
@@ -25,20 +25,15 @@ impl Core {
             OpenUntil::Units(units_up(self.elapsed(since.min(now)).saturating_add(length)))
         };
         let threshold = rules.config.failure_threshold.map_or(1, u64::from);
-        self.steer(now, false, |word| {
+        self.steer(now, false, threshold, |word| {
             // What was done here by hand stands.
             if word.is_forced_open() || word.state() == CircuitState::Disabled {
                 return Step::Keep(None);
             }
             match (state, word.state()) {
-                (CircuitState::Open, _) => {
-                    let step = word.force(Cause::Remote, open_until());
-                    self.set_trip_count(self.trip_count().max(threshold));
-                    step
-                }
+                (CircuitState::Open, _) => word.force(Cause::Remote, open_until()),
                 // Probes are handed out by the fleet: the way is open for a grant.
                 (CircuitState::HalfOpen, CircuitState::Closed | CircuitState::Open) => {
-                    self.set_trip_count(self.trip_count().max(threshold));
                     word.force(Cause::Remote, OpenUntil::Units(0))
                 }
                 (CircuitState::Closed, _) => word.close(Cause::Remote, false),
@@ -51,27 +46,23 @@ impl Core {
         let units = self.elapsed(now) >> UNIT_SHIFT;
         let deadline = units_up(self.elapsed(until));
         let before = self.since.load();
-        let mut granted = None;
-        let moved = self.hot.word.update(|word: BreakerWord| {
-            let step = word.grant(u64::from(n), units);
-            granted = match &step {
-                Step::Set(next, _) => Some(next.epoch()),
-                Step::Keep(_) => None,
-            };
-            step
-        });
-        if let Some(epoch) = granted {
-            self.grant.update(|word: TaggedWord| {
-                let later = word.of(epoch).is_some_and(|known| deadline > known);
-                if later || is_newer_epoch(epoch, word.epoch()) {
-                    Step::Set(TaggedWord::new(epoch, deadline), ())
-                } else {
-                    Step::Keep(())
-                }
+        let (epoch, moved) = match self.hot.word.update(|word| word.grant(units)) {
+            Grant::Began(moved) => (moved.epoch, Some(moved)),
+            Grant::Within { epoch } => (epoch, None),
+            Grant::Refused => return (false, None),
+        };
+        let join = |cell: &WordCell<TaggedWord>, value: u64, join: fn(u64, u64) -> u64| {
+            cell.update(|word: TaggedWord| match word.of(epoch) {
+                Some(known) => Step::Set(TaggedWord::new(epoch, join(known, value)), ()),
+                None if is_newer_epoch(epoch, word.epoch()) => Step::Set(TaggedWord::new(epoch, value), ()),
+                None => Step::Keep(()),
             });
-            self.wanted.store(false, Ordering::Relaxed);
-        }
-        (granted.is_some(), moved.map(|moved| self.announce(moved, before, now, self.trip_count())))
+        };
+        // The deadline first: the places are what lets callers in.
+        join(&self.grant, deadline, u64::max);
+        join(&self.granted, u64::from(n), u64::saturating_add);
+        self.wanted.store(false, Ordering::Relaxed);
+        (true, moved.map(|moved| self.announce(moved, before, now, self.trip_count())))
     }
 }
 

@@ -107,9 +107,11 @@ impl Core {
                 None => return Duration::MAX,
                 Some(until) => until,
             },
-            CircuitState::HalfOpen if word.probes().is_some_and(|(places, _)| places > 0) => 0,
             CircuitState::HalfOpen => {
                 let rules = self.rules();
+                if word.places_left(self.granted(word), &rules.word) > 0 {
+                    return Duration::ZERO;
+                }
                 match self.round(word, elapsed >> UNIT_SHIFT, &rules) {
                     Round::Until(until) => until,
                     Round::Over | Round::Unstamped => 0,
@@ -175,7 +177,10 @@ impl CircuitBreaker {
             failure_count: core.failure_count(word),
             last_failure_at: core.last_failure(),
             time_until_retry: core.time_until_retry(word, now),
-            probes: word.probes().map(|(places_left, succeeded)| ProbeCounts { places_left, succeeded }),
+            probes: word.probes().map(|(_, succeeded)| ProbeCounts {
+                places_left: word.places_left(core.granted(word), &core.rules().word),
+                succeeded,
+            }),
             totals,
         }
     }

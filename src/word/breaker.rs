@@ -8,7 +8,7 @@
 //! +-----+----------+--+--------------------------------------+
 //! | st:2| epoch:22 | deadline:40, in units of 2^18 ns        |  open (all ones: forced open)
 //! +-----+----------+--------------------+--------------------+
-//! | st:2| epoch:22 | places:20          | succeeded:20       |  half-open
+//! | st:2| epoch:22 | out:20             | succeeded:20       |  half-open
 //! +-----+----------+--------------------+--------------------+
 //! | st:2| epoch:22 | 0                                       |  disabled
 //! +-----+----------+-----------------------------------------+
@@ -24,17 +24,17 @@ use super::{EPOCH_BITS, Field, next_epoch};
 use crate::sync::{Mutant, mutant};
 
 const SUCCEEDED: Field = Field::lowest(20);
-const PLACES: Field = SUCCEEDED.then(20);
+const OUT: Field = SUCCEEDED.then(20);
 const FAILURES: Field = Field::lowest(39);
 const RAMPING: Field = FAILURES.then(1);
 const DEADLINE: Field = Field::lowest(40);
 const EPOCH: Field = DEADLINE.then(EPOCH_BITS);
 const STATE: Field = EPOCH.then(2);
 const _: () = assert!(STATE.end() == 64);
-const _: () = assert!(PLACES.end() == DEADLINE.end() && RAMPING.end() == DEADLINE.end());
+const _: () = assert!(OUT.end() == DEADLINE.end() && RAMPING.end() == DEADLINE.end());
 
 /// The greatest `half_open_requests`.
-pub(crate) const MAX_PROBES: u32 = PLACES.max() as u32;
+pub(crate) const MAX_PROBES: u32 = OUT.max() as u32;
 
 /// The payload of OPEN that no time reaches.
 const FORCED: u64 = DEADLINE.max();
@@ -221,6 +221,17 @@ pub(crate) enum Admission {
     RoundLapsed { moved: Moved },
 }
 
+/// The word's answer to a grant of probes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grant {
+    /// It began a round.
+    Began(Moved),
+    /// It is one more for the round of this epoch.
+    Within { epoch: u32 },
+    /// The state has no use for it.
+    Refused,
+}
+
 /// A transition that the exchange just made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moved {
@@ -288,11 +299,11 @@ impl BreakerWord {
         Self::pack(CircuitState::Open, epoch, DEADLINE.put(deadline))
     }
 
-    pub(crate) const fn half_open(epoch: u32, places: u64, succeeded: u64) -> Self {
+    pub(crate) const fn half_open(epoch: u32, out: u64, succeeded: u64) -> Self {
         Self::pack(
             CircuitState::HalfOpen,
             epoch,
-            PLACES.put_saturating(places) | SUCCEEDED.put_saturating(succeeded),
+            OUT.put_saturating(out) | SUCCEEDED.put_saturating(succeeded),
         )
     }
 
@@ -342,12 +353,27 @@ impl BreakerWord {
         matches!(self.state(), CircuitState::Closed) && RAMPING.get(self.0) == 1
     }
 
-    /// Places left and successes of a half-open word.
+    /// Probes that are out and that succeeded of a half-open word.
     pub(crate) const fn probes(self) -> Option<(u64, u64)> {
         match self.state() {
-            CircuitState::HalfOpen => Some((PLACES.get(self.0), SUCCEEDED.get(self.0))),
+            CircuitState::HalfOpen => Some((OUT.get(self.0), SUCCEEDED.get(self.0))),
             _ => None,
         }
+    }
+
+    /// How many calls more the round lets through; `granted` is how many it was granted from outside.
+    ///
+    /// The word counts what is out and not what is left, so that a round follows the rules as they
+    /// stand: nothing in it has to be put right when they change.
+    pub(crate) fn places_left(self, granted: Option<u64>, rules: &WordRules) -> u64 {
+        let Some((out, succeeded)) = self.probes() else { return 0 };
+        let places = if rules.granted {
+            granted.unwrap_or(0)
+        } else {
+            // One that has as many successes as a smaller number now asks for closes with the next.
+            rules.half_open_requests.max(succeeded + 1)
+        };
+        places.saturating_sub(out + succeeded).min(OUT.max() - out)
     }
 
     fn moved(self, to: CircuitState, cause: Cause) -> Moved {
@@ -361,8 +387,14 @@ impl BreakerWord {
         (next, self.moved(next.state(), cause))
     }
 
-    /// A caller wants in at `now` (units).
-    pub(crate) fn admit(self, now: u64, round: Round, rules: &WordRules) -> Step<Self, Admission> {
+    /// A caller wants in at `now` (units); `granted` is as in `places_left`.
+    pub(crate) fn admit(
+        self,
+        now: u64,
+        round: Round,
+        granted: Option<u64>,
+        rules: &WordRules,
+    ) -> Step<Self, Admission> {
         let epoch = self.epoch();
         match self.state() {
             CircuitState::Closed if self.is_ramping() => Step::Keep(Admission::Ramp { epoch }),
@@ -371,31 +403,30 @@ impl BreakerWord {
                 None => Step::Keep(Admission::Forced),
                 Some(until) if now < until => Step::Keep(Admission::Open { until }),
                 Some(_) if rules.granted => Step::Keep(Admission::AwaitingGrant),
-                Some(_) => self.first_probe(Cause::RecoveryTimeout, rules),
+                Some(_) => self.first_probe(Cause::RecoveryTimeout),
             },
             CircuitState::HalfOpen => {
-                let (places, succeeded) = (PLACES.get(self.0), SUCCEEDED.get(self.0));
+                let (out, succeeded) = (OUT.get(self.0), SUCCEEDED.get(self.0));
                 match round {
                     // A round with places left is not replaced: one that sees a call an hour must
                     // still be able to close.
-                    _ if places > 0 => {
-                        Step::Set(Self::half_open(epoch, places - 1, succeeded), Admission::Probe { epoch })
+                    _ if self.places_left(granted, rules) > 0 => {
+                        Step::Set(Self::half_open(epoch, out + 1, succeeded), Admission::Probe { epoch })
                     }
                     Round::Over if rules.granted => {
                         let (next, moved) =
                             self.enter(Cause::RoundExpired, |e| Self::open(e, OpenUntil::Units(0)));
                         Step::Set(next, Admission::RoundLapsed { moved })
                     }
-                    Round::Over => self.first_probe(Cause::RoundExpired, rules),
+                    Round::Over => self.first_probe(Cause::RoundExpired),
                     round => Step::Keep(Admission::Full { epoch, round }),
                 }
             }
         }
     }
 
-    fn first_probe(self, cause: Cause, rules: &WordRules) -> Step<Self, Admission> {
-        let places = rules.half_open_requests.saturating_sub(1);
-        let (next, moved) = self.enter(cause, |e| Self::half_open(e, places, 0));
+    fn first_probe(self, cause: Cause) -> Step<Self, Admission> {
+        let (next, moved) = self.enter(cause, |e| Self::half_open(e, 1, 0));
         Step::Set(next, Admission::Opened { epoch: next.epoch(), moved })
     }
 
@@ -443,24 +474,21 @@ impl BreakerWord {
     }
 
     fn finish_probe(self, verdict: Verdict, until: OpenUntil, rules: &WordRules) -> Step<Self, Effect> {
-        let (places, succeeded) = (PLACES.get(self.0), SUCCEEDED.get(self.0));
+        let (out, succeeded) = (OUT.get(self.0), SUCCEEDED.get(self.0));
+        // Saturates for untracked results only: a tracked probe was counted out.
+        let out = out.saturating_sub(1);
         match verdict {
             Verdict::Success if succeeded + 1 >= rules.half_open_requests => {
                 let (next, moved) = self.enter(Cause::ProbesSucceeded, |e| Self::closed(e, 0, rules.ramp));
                 Step::Set(next, Effect::Moved(moved))
             }
-            Verdict::Success => {
-                // The cap binds only for untracked results: a tracked probe took its place.
-                let left = places.min(rules.half_open_requests.saturating_sub(succeeded + 1));
-                Step::Set(Self::half_open(self.epoch(), left, succeeded + 1), Effect::Counted)
-            }
+            Verdict::Success => Step::Set(Self::half_open(self.epoch(), out, succeeded + 1), Effect::Counted),
             Verdict::Failures(_) => {
                 let (next, moved) = self.enter(Cause::ProbeFailed, |e| Self::open(e, until));
                 Step::Set(next, Effect::Moved(moved))
             }
             Verdict::Returned => {
-                let left = (places + 1).min(rules.half_open_requests.saturating_sub(succeeded));
-                let next = Self::half_open(self.epoch(), left.max(places), succeeded);
+                let next = Self::half_open(self.epoch(), out, succeeded);
                 if next == self { Step::Keep(Effect::Counted) } else { Step::Set(next, Effect::Counted) }
             }
         }
@@ -475,31 +503,16 @@ impl BreakerWord {
         }
     }
 
-    /// Half-open with `n` more places: from an open word whose time has passed, or within a round
-    /// that was granted before.
-    pub(crate) fn grant(self, n: u64, now: u64) -> Step<Self, Option<Moved>> {
+    /// Probes are granted at `now` (units): to an open word whose time has passed, or to the round that
+    /// runs.
+    pub(crate) fn grant(self, now: u64) -> Step<Self, Grant> {
         match self.state() {
             CircuitState::Open if self.open_until().is_some_and(|until| now >= until) => {
-                let (next, moved) = self.enter(Cause::Granted, |e| Self::half_open(e, n, 0));
-                Step::Set(next, Some(moved))
+                let (next, moved) = self.enter(Cause::Granted, |e| Self::half_open(e, 0, 0));
+                Step::Set(next, Grant::Began(moved))
             }
-            CircuitState::HalfOpen => {
-                let (places, succeeded) = (PLACES.get(self.0), SUCCEEDED.get(self.0));
-                Step::Set(Self::half_open(self.epoch(), places.saturating_add(n), succeeded), None)
-            }
-            _ => Step::Keep(None),
-        }
-    }
-
-    /// The number of probes of a round changed from `old` to `new` while the round runs: those that
-    /// are out or succeeded stay, the places left follow.
-    pub(crate) fn resize_round(self, old: u64, new: u64) -> Step<Self, ()> {
-        match self.probes() {
-            Some((places, succeeded)) if old != new => {
-                let left = if new > old { places + (new - old) } else { places.saturating_sub(old - new) };
-                Step::Set(Self::half_open(self.epoch(), left, succeeded), ())
-            }
-            _ => Step::Keep(()),
+            CircuitState::HalfOpen => Step::Keep(Grant::Within { epoch: self.epoch() }),
+            _ => Step::Keep(Grant::Refused),
         }
     }
 
@@ -581,29 +594,43 @@ mod tests {
 
     #[test]
     fn a_round_with_places_left_outlives_its_deadline() {
-        let word = BreakerWord::half_open(4, 1, 1);
-        assert!(matches!(word.admit(9, Round::Over, &RULES), Step::Set(_, Admission::Probe { epoch: 4 })));
-        let full = BreakerWord::half_open(4, 0, 1);
+        let word = BreakerWord::half_open(4, 0, 1);
         assert!(matches!(
-            full.admit(9, Round::Over, &RULES),
+            word.admit(9, Round::Over, None, &RULES),
+            Step::Set(_, Admission::Probe { epoch: 4 })
+        ));
+        let full = BreakerWord::half_open(4, 1, 1);
+        assert!(matches!(
+            full.admit(9, Round::Over, None, &RULES),
             Step::Set(_, Admission::Opened { epoch: 5, .. })
         ));
     }
 
     #[test]
     fn untracked_results_saturate() {
-        let fresh = BreakerWord::half_open(4, 2, 0);
+        let fresh = BreakerWord::half_open(4, 0, 0);
         let back = fresh.finish(4, Verdict::Returned, None, OpenUntil::Units(0), &RULES);
         assert!(matches!(back, Step::Keep(Effect::Counted)));
         let one = set(fresh.finish(4, Verdict::Success, None, OpenUntil::Units(0), &RULES));
-        assert_eq!(one.probes(), Some((1, 1)));
+        assert_eq!((one.probes(), one.places_left(None, &RULES)), (Some((0, 1)), 1));
     }
 
     #[test]
     fn a_round_follows_a_new_size() {
+        let places =
+            |word: BreakerWord, n| word.places_left(None, &WordRules { half_open_requests: n, ..RULES });
+        let word = BreakerWord::half_open(4, 2, 1);
+        assert_eq!([1, 3, 4, 5].map(|n| places(word, n)), [0, 0, 1, 2]);
+        // With successes enough and nobody out, one more may come and close it.
+        assert_eq!([1, 2, 3].map(|n| places(BreakerWord::half_open(4, 0, 2), n)), [1, 1, 1]);
+        assert_eq!(places(BreakerWord::half_open(4, OUT.max(), 0), OUT.max()), 0);
+    }
+
+    #[test]
+    fn a_granted_round_has_the_places_that_were_granted() {
+        let rules = WordRules { granted: true, ..RULES };
         let word = BreakerWord::half_open(4, 1, 1);
-        assert_eq!(set(word.resize_round(3, 5)).probes(), Some((3, 1)));
-        assert_eq!(set(word.resize_round(3, 1)).probes(), Some((0, 1)));
+        assert_eq!([None, Some(1), Some(7)].map(|n| word.places_left(n, &rules)), [0, 0, 5]);
     }
 
     #[test]
