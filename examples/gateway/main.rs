@@ -21,7 +21,11 @@ use std::io::{self, Write};
 use std::net::ToSocketAddrs;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use args::{Command, Options, Target};
 use load::{Gate, Line};
@@ -84,15 +88,16 @@ fn drive(options: &Options) -> Result<(), Trouble> {
 
     let gate = Arc::new(Gate::default());
     let interrupted = Arc::clone(&gate);
-    ctrlc::set_handler(move || interrupted.shut())
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
         .map_err(|error| Trouble::Failed(format!("cannot watch for Ctrl-C: {error}")))?;
+    thread::spawn(move || signals.forever().for_each(|_| interrupted.shut()));
 
     let mut screen = Screen::new(options.rate, setup.filled());
-    let load = format!("{} threads, {} a second", options.threads, options.rate);
+    let load = format!("{} threads, {} calls a second", options.threads, options.rate);
     let runs = match &setup.place {
         Place::Own { .. } => {
             let seconds = options.seconds;
-            writeln!(io::stdout(), "Two runs of {seconds} s, with the breaker and without; {load}.")?;
+            writeln!(io::stdout(), "Two runs of {seconds} s, with a breaker and without; {load}.")?;
             screen.begin("run 1 of 2: through the breaker")?;
             let guarded = run::conduct(&setup, true, &gate, &mut screen)?;
             screen.begin("run 2 of 2: breaker disabled")?;

@@ -59,7 +59,7 @@ impl Screen {
         let per_second = per_second(now);
         writeln!(
             io::stdout(),
-            "{}  {:<9}  {:>6} {}/s {:>5} declined/s {:>6} failed/s {:>7} rejected/s",
+            "{} {:<9} {:>6} {} {:>4} declined {:>5} failed {:>6} rejected /s",
             stamp(now.record.elapsed),
             state_name(now.state),
             per_second(now.recent.0.filled),
@@ -228,14 +228,14 @@ pub(crate) fn entry_line(entry: &Entry, room: usize, colour: bool) -> String {
             .put(Ink::Faint, " -> ")
             .put(Ink::of_state(*to), state_name(*to))
             .put(Ink::Plain, format!(": {}", cause_name(*cause)))
-            .put(Ink::Faint, format!(", after {} {}", spell(*spent), state_name(*from))),
+            .put(Ink::Faint, format!(", after {}", spell(*spent))),
     }
     .text()
 }
 
 /// The breaker's coarse clock has a resolution of 1 ms.
 fn spell(spent: Duration) -> String {
-    if spent < Duration::from_millis(1) { "under 1 ms".into() } else { ink::short(spent) }
+    if spent < Duration::from_millis(1) { "< 1 ms".into() } else { ink::short(spent) }
 }
 
 /// Columns and rows of the terminal.

@@ -66,6 +66,7 @@ pub(crate) fn page(setup: &Setup, runs: &[Run], colour: bool) -> String {
     rules(&mut page, &runs[0].0.config);
     timeline(&mut page, &runs[0].0);
     orders(&mut page, setup, runs);
+    openings(&mut page, runs);
     latencies(&mut page, setup, runs);
     conclusion(&mut page, runs);
     page.blank();
@@ -109,7 +110,7 @@ fn rules(page: &mut Page, config: &CircuitBreakerConfig) {
     }
     if let Some(after) = config.count_hung_after {
         page.note(&format!(
-            "  a call without an answer for {} counts as a failure while it still waits",
+            "  a call out for over {} counts as a failure while it still waits",
             short(after)
         ));
     }
@@ -158,6 +159,18 @@ fn orders(page: &mut Page, setup: &Setup, runs: &[Run]) {
     }
 }
 
+fn openings(page: &mut Page, runs: &[Run]) {
+    let total = |run: &Run| grouped(run.0.times_opened() as u64);
+    page.heading("The breaker opened");
+    page.row("times", Ink::Plain, runs, total);
+    for (cause, _) in causes(&runs[0].0) {
+        page.row(&format!("  {}", cause_name(cause)), Ink::Faint, runs, |run| {
+            let causes = causes(&run.0);
+            grouped(causes.iter().find(|known| known.0 == cause).map_or(0, |known| known.1))
+        });
+    }
+}
+
 fn latencies(page: &mut Page, setup: &Setup, runs: &[Run]) {
     page.heading("Time lost waiting, summed over the threads");
     page.row("in calls that failed", Ink::Bad, runs, |run| short(run.1.lost));
@@ -166,16 +179,13 @@ fn latencies(page: &mut Page, setup: &Setup, runs: &[Run]) {
 
     page.heading("Latency of every order, from the moment it was due");
     quantiles(page, runs, |tally| &tally.experienced);
-    page.note(
-        "  Orders fall due by the clock, whether or not their thread is free: what queues behind a stuck",
-    );
-    page.note(
-        "  call is counted with its wait (no coordinated omission). Includes the sleep's late wake-up.",
-    );
+    page.note("  Orders fall due by the clock, be their thread free or not: what queues");
+    page.note("  behind a stuck call counts with its wait (no coordinated omission). The late");
+    page.note("  wake-up from sleep counts too. Orders never sent have no latency.");
 
-    page.heading("Latency of the calls to the venue, from sending to outcome, failures included");
+    page.heading("Latency of the calls let through, from sending to outcome, failures included");
     quantiles(page, runs, |tally| &tally.call);
-    page.note("  The call alone, queueing left out; after a failure it includes connecting again.");
+    page.note("  The call alone, no queueing; after a failure it includes connecting again.");
 
     if runs.iter().any(|run| !run.1.rejection.is_empty()) {
         page.heading("Time the breaker took to reject");
@@ -186,25 +196,23 @@ fn latencies(page: &mut Page, setup: &Setup, runs: &[Run]) {
 
 fn conclusion(page: &mut Page, runs: &[Run]) {
     let [(_, guarded), (_, bare)] = runs else { return };
-    page.blank();
-    page.line(|line| {
-        line.put(Ink::Bold, "In short: ")
-            .put(Ink::Plain, "waiting for calls that failed took ")
-            .put(Ink::Good, short(guarded.lost))
-            .put(Ink::Plain, " with the breaker and ")
-            .put(Ink::Bad, short(bare.lost))
-            .put(Ink::Plain, " without;")
-    });
-    let rejected = grouped(guarded.counts.rejected);
+    let (lost, would_be) = (short(guarded.lost), short(bare.lost));
     let (late, later) = (grouped(guarded.counts.stale), grouped(bare.counts.stale));
-    page.line(|line| {
-        line.put(
-            Ink::Plain,
-            format!(
-                "{rejected} orders were rejected at once instead, and {late} were filled late, not {later}."
-            ),
-        )
-    });
+    let (filled, more) = (grouped(guarded.counts.filled), grouped(bare.counts.filled));
+    let rejected = grouped(guarded.counts.rejected);
+    page.heading("In short");
+    let mut row = |words: &str, with: &str, without: &str| {
+        page.line(|line| {
+            line.put(Ink::Plain, format!("  {words} "))
+                .put(Ink::Good, with)
+                .put(Ink::Plain, ", without the breaker ")
+                .put(Ink::Bad, without)
+        });
+    };
+    row("lost in calls that failed:", &lost, &would_be);
+    row("filled, but too late:", &late, &later);
+    page.note(&format!("  The price: {rejected} orders rejected at once, and {filled} filled, not {more}:"));
+    page.note("  an open breaker turns away what a slow or flaky venue would have filled.");
 }
 
 fn quantiles(page: &mut Page, runs: &[Run], of: impl Fn(&Tally) -> &Histogram<u64>) {
@@ -238,16 +246,9 @@ fn timeline(page: &mut Page, record: &Record) {
     if entries.is_empty() {
         page.note("  nothing happened");
     }
-    let opened: Vec<String> =
-        causes(record).iter().map(|(cause, times)| format!("{} {times}x", cause_name(*cause))).collect();
-    if !opened.is_empty() {
-        page.note(&format!("  opened {} times: {}", record.times_opened(), opened.join(", ")));
-    }
     if !record.put_off.is_zero() {
         let late = short(record.put_off);
-        page.note(&format!(
-            "  the machine stood still: the script ended {late} late, and its last faults met less load"
-        ));
+        page.note(&format!("  the machine stood still: the script ended {late} late and met less load"));
     }
     if record.events_dropped > 0 {
         page.note(&format!("  {} events were dropped, the queue being full", record.events_dropped));
