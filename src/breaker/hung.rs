@@ -74,10 +74,9 @@ impl HungTable {
     /// Follows a call of `epoch` from `tick` on. `Some` when it is followed, with how many calls of
     /// the epoch were found hung on the way.
     ///
-    /// A tick whose calls were declared hung is not entered again, by a clock that went back: its word
-    /// could not tell their late results from the new calls'.
+    /// A tick whose calls were declared hung is not entered again, by a clock that went back.
     pub(crate) fn enter(&self, epoch: u32, tick: u64) -> Option<u64> {
-        if tick.saturating_add(TICKS) < self.swept.load(Ordering::Relaxed) {
+        if self.is_swept(tick) {
             return None;
         }
         self.word(tick).update(|word| word.enter(epoch, tick))
@@ -85,7 +84,13 @@ impl HungTable {
 
     /// The call has ended. False when it was declared hung before.
     pub(crate) fn leave(&self, epoch: u32, tick: u64) -> bool {
-        self.word(tick).update(|word| word.leave(epoch, tick))
+        !self.is_swept(tick) && self.word(tick).update(|word| word.leave(epoch, tick))
+    }
+
+    /// Whether calls that began in `tick` are hung if they are out. A word knows its tick to 21 bits only:
+    /// a lap later it must not take a late result for that of a present call.
+    fn is_swept(&self, tick: u64) -> bool {
+        tick.saturating_add(TICKS) < self.swept.load(Ordering::Relaxed)
     }
 }
 
@@ -111,6 +116,17 @@ mod tests {
         assert_eq!(table.enter(1, 5), None, "followed where the hung call was");
         assert!(!table.leave(1, 5), "the hung call's result took another's place");
         assert_eq!(table.enter(1, 6), Some(0));
+    }
+
+    #[test]
+    fn a_hung_call_does_not_end_another_a_lap_of_ticks_later() {
+        let table = HungTable::new(8, 0);
+        table.enter(1, 0);
+        assert_eq!(table.sweep(1, (1 << 21) - 2), 1);
+        table.sweep(1, 1 << 21);
+        assert_eq!(table.enter(1, 1 << 21), Some(0));
+        assert!(!table.leave(1, 0), "the hung call's result took another's place");
+        assert!(table.leave(1, 1 << 21));
     }
 
     #[test]
