@@ -11,11 +11,14 @@ use super::token::{Outcome, Token};
 use crate::error::{CallError, CircuitOpenError, Rejected};
 
 /// Every `Ok` is a success, every `Err` a failure.
+#[inline(always)]
 fn by_result<T, E>(result: Result<&T, &E>) -> Outcome {
     if result.is_ok() { Outcome::Success } else { Outcome::Failure }
 }
 
 impl CircuitBreaker {
+    #[cold]
+    #[inline(never)]
     fn open_error(&self, rejected: Rejected) -> CircuitOpenError {
         CircuitOpenError {
             name: self.core.name.clone(),
@@ -42,7 +45,7 @@ impl CircuitBreaker {
     ///
     /// [`CallError::Open`] when the call was refused and did not run; [`CallError::Inner`] with the
     /// error of `f`.
-    #[inline]
+    #[inline(always)]
     pub fn call<T, E>(&self, f: impl FnOnce() -> Result<T, E>) -> Result<T, CallError<E>> {
         self.call_classified(f, &by_result, || self.now())
     }
@@ -53,7 +56,7 @@ impl CircuitBreaker {
     /// # Errors
     ///
     /// As `call`.
-    #[inline]
+    #[inline(always)]
     pub fn call_at<T, E>(
         &self,
         now: impl Fn() -> u64,

@@ -8,7 +8,7 @@ use super::config::{Cancelled, WindowConfig};
 use super::counters::WindowCounts;
 use super::counters::{self, CANCELLED, COUNTERS, FAILURE, IGNORED, LATE, PROBE_FAILURE, SUCCESS};
 use super::rules::{Rates, Rules, Span};
-use super::token::{Outcome, Token, Transition};
+use super::token::{Answer, Outcome, Token, Transition};
 use crate::clock::{Clock, nanos};
 use crate::error::{RejectReason, Rejected};
 use crate::observe::{
@@ -24,7 +24,6 @@ use crate::word::breaker::{
 use crate::word::cell::{Step, WordCell};
 use crate::word::tagged::TaggedWord;
 use crate::word::widen_epoch;
-use std::time::Duration;
 
 /// What the paths of admitted and recorded calls need beyond counting, a bit each. The bits are hints:
 /// each one leads to a path that reads the published rules and decides by those alone.
@@ -236,14 +235,21 @@ impl Core {
             if needs & needs::HUNG == 0 {
                 return Ok(Token::timed(word.epoch(), now));
             }
-            return self.admit_slow(now);
+            return self.admit_slow(now).into_result();
         }
+        self.admit_guarded(word, now).into_result()
+    }
+
+    /// An admission to a word that does not admit everybody. Out of line, so that callers inline no
+    /// more than a closed breaker needs.
+    #[inline(never)]
+    fn admit_guarded(&self, word: BreakerWord, now: impl Fn() -> u64) -> Answer {
         let now = now();
         if let Some(until) = word.open_until() {
             // An unset origin makes the time look greater, and the slow path sets it.
             let elapsed = now.saturating_sub(self.hot.origin.load(Ordering::Relaxed));
             if elapsed > 0 && elapsed >> UNIT_SHIFT < until {
-                return Err(self.reject(RejectReason::Open, (until << UNIT_SHIFT) - elapsed));
+                return self.reject(RejectReason::Open, (until << UNIT_SHIFT) - elapsed);
             }
         }
         self.admit_slow(now)
@@ -251,7 +257,7 @@ impl Core {
 
     #[cold]
     #[inline(never)]
-    fn admit_slow(&self, now: u64) -> Result<Token, Rejected> {
+    fn admit_slow(&self, now: u64) -> Answer {
         let rules = self.rules();
         let elapsed = self.elapsed(now);
         let units = elapsed >> UNIT_SHIFT;
@@ -267,7 +273,9 @@ impl Core {
         let token = match admission {
             Admission::Free { epoch } => Token::timed(epoch, now),
             Admission::Ramp { epoch } => {
-                self.ramp(epoch, elapsed, &rules)?;
+                if !self.ramp_admits(epoch, elapsed, &rules) {
+                    return self.reject(RejectReason::RampUp, 0);
+                }
                 Token::timed(epoch, now)
             }
             Admission::Probe { epoch } => Token::timed(epoch, now).as_probe(),
@@ -277,17 +285,17 @@ impl Core {
             }
             Admission::Open { until } => {
                 let left = (until << UNIT_SHIFT).saturating_sub(elapsed);
-                return Err(self.reject(RejectReason::Open, left));
+                return self.reject(RejectReason::Open, left);
             }
-            Admission::Forced => return Err(self.reject(RejectReason::ForcedOpen, u64::MAX)),
-            Admission::Full { epoch, round } => return Err(self.reject_full(epoch, round, elapsed, &rules)),
-            Admission::AwaitingGrant => return Err(self.await_grant()),
+            Admission::Forced => return self.reject(RejectReason::ForcedOpen, u64::MAX),
+            Admission::Full { epoch, round } => return self.reject_full(epoch, round, elapsed, &rules),
+            Admission::AwaitingGrant => return self.await_grant(),
             Admission::RoundLapsed { moved } => {
                 self.announce(moved, before, now, self.trip_count());
-                return Err(self.await_grant());
+                return self.await_grant();
             }
         };
-        Ok(self.follow(token, elapsed, now, &rules))
+        Answer::admitted(self.follow(token, elapsed, now, &rules))
     }
 
     /// Enters an admitted call into the table of outstanding ones.
@@ -302,14 +310,15 @@ impl Core {
         }
     }
 
-    fn reject(&self, reason: RejectReason, after_nanos: u64) -> Rejected {
+    /// Counts a refusal. The greatest number of nanoseconds stands for ever.
+    #[inline(always)]
+    fn reject(&self, reason: RejectReason, nanos: u64) -> Answer {
         self.hot.tally.add(counters::rejected(reason));
         self.mark_dirty();
-        let after = if after_nanos == u64::MAX { Duration::MAX } else { Duration::from_nanos(after_nanos) };
-        Rejected::new(reason, after)
+        Answer::refused(reason, nanos)
     }
 
-    fn reject_full(&self, epoch: u32, round: Round, elapsed: u64, rules: &Rules) -> Rejected {
+    fn reject_full(&self, epoch: u32, round: Round, elapsed: u64, rules: &Rules) -> Answer {
         let until = match round {
             Round::Until(units) => units,
             Round::Over => elapsed >> UNIT_SHIFT,
@@ -325,7 +334,7 @@ impl Core {
         self.reject(RejectReason::HalfOpen, (until << UNIT_SHIFT).saturating_sub(elapsed))
     }
 
-    fn await_grant(&self) -> Rejected {
+    fn await_grant(&self) -> Answer {
         self.wanted.store(true, Ordering::Relaxed);
         self.reject(RejectReason::AwaitingGrant, 0)
     }
@@ -347,7 +356,7 @@ impl Core {
     }
 
     /// Whether the ramp after closing admits one more call.
-    fn ramp(&self, epoch: u32, elapsed: u64, rules: &Rules) -> Result<(), Rejected> {
+    fn ramp_admits(&self, epoch: u32, elapsed: u64, rules: &Rules) -> bool {
         let start = self.since.load().of(epoch).unwrap_or_else(|| {
             self.since.publish(epoch, units_up(elapsed));
             units_up(elapsed)
@@ -356,17 +365,13 @@ impl Core {
         let period = rules.config.ramp_up.map_or(0, nanos);
         if run >= period {
             self.hot.word.update(|word| word.end_ramp(epoch));
-            return Ok(());
+            return true;
         }
         let share = (run as f64 / period as f64).max(0.1);
         // The golden ratio's multiples spread evenly over any stretch of turns.
         let turn = self.ramp_turn.fetch_add(1, Ordering::Relaxed);
         let place = turn.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        if (place as f64) < share * (1_u64 << 32) as f64 {
-            Ok(())
-        } else {
-            Err(self.reject(RejectReason::RampUp, 0))
-        }
+        (place as f64) < share * (1_u64 << 32) as f64
     }
 
     // ---- results
@@ -378,12 +383,19 @@ impl Core {
         outcome: Outcome,
         now: impl Fn() -> u64,
     ) -> Option<Transition> {
+        if outcome == Outcome::Success
+            && token.is_plain()
+            && self.hot.word.load() == BreakerWord::calm(token.epoch())
+        {
+            return self.record_calm(token, now);
+        }
+        self.record_other(token, outcome, now)
+    }
+
+    /// Out of line, as `admit_guarded` is.
+    #[inline(never)]
+    fn record_other(&self, token: Token, outcome: Outcome, now: impl Fn() -> u64) -> Option<Transition> {
         match outcome {
-            Outcome::Success
-                if token.is_plain() && self.hot.word.load() == BreakerWord::calm(token.epoch()) =>
-            {
-                self.record_calm(token, now)
-            }
             Outcome::Ignored => self.record_returned(token, IGNORED),
             Outcome::Cancelled if self.hot.needs.load(Ordering::Relaxed) & needs::CANCEL_FAILS == 0 => {
                 self.record_returned(token, CANCELLED)

@@ -86,10 +86,17 @@ impl<'a> Permit<'a> {
     }
 }
 
+#[cold]
+#[inline(never)]
+fn abandon(core: &Core, token: Token) {
+    core.record_with(token, unfinished(), || core.hot.clock.now());
+}
+
 impl Drop for Permit<'_> {
-    #[inline]
+    // Inlined, and what it calls takes the token by value: else the permit would have to live in memory.
+    #[inline(always)]
     fn drop(&mut self) {
-        self.core.record_with(self.token, unfinished(), || self.core.hot.clock.now());
+        abandon(self.core, self.token);
     }
 }
 
