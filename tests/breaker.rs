@@ -118,8 +118,7 @@ fn a_recovery_timeout_of_zero_makes_the_next_call_a_probe() {
 #[test]
 fn open_periods_grow_to_their_cap_and_start_anew_when_healthy() {
     let seconds = Duration::from_secs;
-    let backoff =
-        OpenBackoff { factor: 2.0, max: seconds(5), jitter: 0.0, healthy_after: seconds(100) };
+    let backoff = OpenBackoff { factor: 2.0, max: seconds(5), jitter: 0.0, healthy_after: seconds(100) };
     let rules = builder().failure_threshold(1).half_open_requests(1);
     let breaker = build(rules.recovery_timeout(seconds(1)).open_backoff(backoff));
     let mut now = SECOND;
@@ -336,14 +335,12 @@ fn any_of_the_rules_opens_it() {
 #[test]
 fn a_success_that_completes_the_minimum_lets_the_next_bucket_decide() {
     let window = WindowConfig::time(Duration::from_secs(10), 10);
-    let breaker =
-        build(builder().failure_threshold(None).failure_rate(0.5).minimum_calls(4).window(window));
+    let breaker = build(builder().failure_threshold(None).failure_rate(0.5).minimum_calls(4).window(window));
     fail(&breaker, 2, 0);
     assert_eq!(succeed(&breaker, 2, 0), None);
     let moved = succeed(&breaker, 1, 2 * SECOND);
     assert_eq!(moved, None, "two of five by now");
-    let breaker =
-        build(builder().failure_threshold(None).failure_rate(0.5).minimum_calls(4).window(window));
+    let breaker = build(builder().failure_threshold(None).failure_rate(0.5).minimum_calls(4).window(window));
     fail(&breaker, 3, 0);
     succeed(&breaker, 1, 0);
     assert!(succeed(&breaker, 1, 2 * SECOND).is_some_and(|moved| moved.cause == Cause::FailureRate));
@@ -459,7 +456,10 @@ fn reset_forgets_failures_and_makes_what_is_out_late() {
     fail(&breaker, 2, 5);
     assert_eq!(breaker.last_failure_at(), Some(5));
     let moved = breaker.reset_at(6).expect("always a transition");
-    assert_eq!((moved.from, moved.to, moved.cause), (CircuitState::Closed, CircuitState::Closed, Cause::Reset));
+    assert_eq!(
+        (moved.from, moved.to, moved.cause),
+        (CircuitState::Closed, CircuitState::Closed, Cause::Reset)
+    );
     assert_eq!((breaker.failure_count(), breaker.last_failure_at()), (0, None));
     breaker.record_at(out, Outcome::Failure, 6);
     assert_eq!((breaker.failure_count(), breaker.totals().late), (0, 1));

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use super::CircuitBreaker;
 use super::core::Core;
-use super::permit::unfinished;
+use super::permit::abandon;
 use super::token::{Outcome, Token};
 use crate::error::{CallError, CircuitOpenError, Rejected};
 
@@ -181,10 +181,10 @@ impl<N: Fn() -> u64> Underway<'_, N> {
 }
 
 impl<N: Fn() -> u64> Drop for Underway<'_, N> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         if let Some(token) = self.token.take() {
-            self.core.record_with(token, unfinished(), &self.now);
+            abandon(self.core, token, &self.now);
         }
     }
 }
