@@ -1,6 +1,6 @@
 //! The circuit breaker.
 //!
-//! [`CircuitBreaker`] is a handle on one shared [`core`]; [`Permit`] and the guarded calls are shells
+//! [`CircuitBreaker`] is a handle on one shared core; [`Permit`] and the guarded calls are shells
 //! over `admit_at` and `record_at`. The decisions are pure functions in `word::breaker`; what they are
 //! decided by is counted in the tally and cut into windows.
 
