@@ -1,6 +1,6 @@
 //! The circuit breaker.
 //!
-//! [`CircuitBreaker`] is a handle on one shared [`core`]; [`Permit`] and the guarded calls are shells
+//! [`CircuitBreaker`] is a handle on one shared core; [`Permit`] and the guarded calls are shells
 //! over `admit_at` and `record_at`. The decisions are pure functions in `word::breaker`; what they are
 //! decided by is counted in the tally and cut into windows.
 
@@ -84,7 +84,7 @@ impl CircuitBreaker {
     /// # Errors
     ///
     /// [`Rejected`] says why the call may not be made, and when to ask again.
-    #[inline]
+    #[inline(always)]
     pub fn try_acquire(&self) -> Result<Permit<'_>, Rejected> {
         Ok(Permit::new(&self.core, self.admit()?))
     }
@@ -95,7 +95,7 @@ impl CircuitBreaker {
     /// # Errors
     ///
     /// As `try_acquire`.
-    #[inline]
+    #[inline(always)]
     pub fn try_acquire_at(&self, now: u64) -> Result<Permit<'_>, Rejected> {
         Ok(Permit::new(&self.core, self.admit_at(now)?))
     }
@@ -123,7 +123,7 @@ impl CircuitBreaker {
     /// # Errors
     ///
     /// As [`try_acquire`](Self::try_acquire).
-    #[inline]
+    #[inline(always)]
     pub fn admit(&self) -> Result<Token, Rejected> {
         self.core.admit_with(|| self.now())
     }
@@ -134,20 +134,20 @@ impl CircuitBreaker {
     /// # Errors
     ///
     /// As [`try_acquire`](Self::try_acquire).
-    #[inline]
+    #[inline(always)]
     pub fn admit_at(&self, now: u64) -> Result<Token, Rejected> {
         self.core.admit_with(|| now)
     }
 
     /// Records how the call of `token` ended; gives the transition that it made, if any. A result of an
     /// older epoch is counted as late and changes nothing.
-    #[inline]
+    #[inline(always)]
     pub fn record(&self, token: Token, outcome: Outcome) -> Option<Transition> {
         self.core.record_with(token, outcome, || self.now())
     }
 
     /// [`record`](Self::record) at `now`.
-    #[inline]
+    #[inline(always)]
     pub fn record_at(&self, token: Token, outcome: Outcome, now: u64) -> Option<Transition> {
         self.core.record_with(token, outcome, || now)
     }

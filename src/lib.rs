@@ -1,4 +1,33 @@
-#![doc = include_str!("../README.md")]
+//! A lock-free circuit breaker, cheap enough to sit inside the order path of a trading server or the tick
+//! of a game server.
+//!
+//! Start with [`CircuitBreaker::builder`]. The rooms:
+//!
+//! - [`breaker`]: [`CircuitBreaker`], its permits and tokens, its rules and their configuration, snapshots;
+//! - [`registry`]: [`Registry`], breakers by name;
+//! - [`observe`]: [`EventQueue`] and [`Dispatcher`] for changes of state, [`DirtySet`] for whoever publishes
+//!   the counts of many breakers, the directory of all live ones;
+//! - [`clock`]: [`Clock`], precise, coarse or manual; every operation that reads one has a twin that takes
+//!   the caller's `now`;
+//! - [`error`]: what can be refused.
+//!
+//! ```
+//! use fusewire::{CallError, CircuitBreaker};
+//! use std::time::Duration;
+//!
+//! let breaker = CircuitBreaker::builder("payment_api")
+//!     .failure_threshold(5)
+//!     .recovery_timeout(Duration::from_secs(30))
+//!     .half_open_requests(3)
+//!     .build()?;
+//!
+//! match breaker.call(|| Err::<u32, _>("connection refused")) {
+//!     Ok(receipt) => println!("charged: {receipt}"),
+//!     Err(CallError::Open(open)) => println!("try again in {:?}", open.time_until_retry),
+//!     Err(CallError::Inner(error)) => println!("the service failed: {error}"),
+//! }
+//! # Ok::<(), fusewire::ConfigError>(())
+//! ```
 
 pub mod breaker;
 pub mod clock;
@@ -34,3 +63,8 @@ pub use error::{
 pub use observe::{DirtySet, Dispatcher, Event, EventQueue};
 pub use registry::Registry;
 pub use word::breaker::{Cause, CircuitState};
+
+/// The README's examples are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

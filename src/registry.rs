@@ -79,6 +79,7 @@ impl Registry {
     ///
     /// [`RegistryError::Conflict`] when the name is taken by a breaker with other settings, both of
     /// which it names; [`RegistryError::Config`] when the settings are not valid.
+    #[expect(clippy::needless_pass_by_value, reason = "the caller hands its settings over")]
     pub fn get_or_create(
         &self,
         name: &str,

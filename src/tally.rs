@@ -12,41 +12,57 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// `C` counters in every lane.
 ///
-/// All lanes but the last belong to one thread each (see [`lanes`]) and are counted with a load and
-/// a store; the last is shared by every thread without a lane of its own and counted with a
+/// The owned lanes belong to one thread each (see [`lanes`]) and are counted with a load and a store;
+/// the shared one serves every thread without a lane of its own and is counted with a
 /// read-modify-write.
 #[derive(Debug)]
 pub struct Tally<const C: usize> {
-    lanes: Box<[CachePadded<[AtomicU64; C]>]>,
+    owned: Box<[Lane<C>]>,
+    shared: Box<Lane<C>>,
 }
+
+type Lane<const C: usize> = CachePadded<[AtomicU64; C]>;
 
 impl<const C: usize> Tally<C> {
     /// `stripes` lanes, at least one.
     pub fn new(stripes: usize) -> Self {
-        let lane = |_| CachePadded::new(std::array::from_fn(|_| AtomicU64::new(0)));
-        Self { lanes: (0..stripes.max(1)).map(lane).collect() }
+        let lane = || CachePadded::new(std::array::from_fn(|_| AtomicU64::new(0)));
+        Self { owned: (1..stripes).map(|_| lane()).collect(), shared: Box::new(lane()) }
     }
 
     /// How many lanes there are.
     pub fn stripes(&self) -> usize {
-        self.lanes.len()
+        self.owned.len() + 1
     }
 
     /// Adds one to `counter` and gives the value that this lane's counter has now.
     #[inline(always)]
     pub fn add(&self, counter: usize) -> u64 {
-        let shared = self.lanes.len() - 1;
-        let mut lane = lanes::current();
-        if lane >= shared {
-            lane = lanes::claim();
+        match self.owned.get(lanes::current()) {
+            Some(lane) => Self::add_in(lane, counter),
+            None => self.add_unclaimed(counter),
         }
-        if lane < shared { self.add_owned(lane, counter) } else { self.add_shared(counter, 1) }
     }
 
-    /// Adds one in a lane that the calling thread owns.
-    #[inline(always)]
+    /// The first count of a thread, and every count of a thread without a lane here.
+    #[cold]
+    #[inline(never)]
+    fn add_unclaimed(&self, counter: usize) -> u64 {
+        match self.owned.get(lanes::claim()) {
+            Some(lane) => Self::add_in(lane, counter),
+            None => self.add_shared(counter, 1),
+        }
+    }
+
+    /// Adds one in a lane that the calling thread owns, for models that name their lanes.
+    #[cfg(fusewire_loom)]
     pub fn add_owned(&self, lane: usize, counter: usize) -> u64 {
-        let cell = &self.lanes[lane][counter];
+        Self::add_in(&self.owned[lane], counter)
+    }
+
+    #[inline(always)]
+    fn add_in(lane: &Lane<C>, counter: usize) -> u64 {
+        let cell = &lane[counter];
         let value = cell.load(Ordering::Relaxed).wrapping_add(1);
         // Release: pairs with the Acquire loads of `sum`; who counts the event also sees the window's
         // head that its recorder saw. No mutant can show its loss: loom does not delay a store past
@@ -58,15 +74,14 @@ impl<const C: usize> Tally<C> {
     /// Adds `n` in the lane that all threads share.
     #[inline]
     pub fn add_shared(&self, counter: usize, n: u64) -> u64 {
-        let shared = self.lanes.len() - 1;
         // Release: as in `add_owned`.
-        self.lanes[shared][counter].fetch_add(n, Ordering::Release).wrapping_add(n)
+        self.shared[counter].fetch_add(n, Ordering::Release).wrapping_add(n)
     }
 
     /// The first `N` counters, each summed over the lanes.
     pub fn sum<const N: usize>(&self) -> [u64; N] {
         let mut sums = [0_u64; N];
-        for lane in &self.lanes {
+        for lane in self.owned.iter().chain([&*self.shared]) {
             for (sum, counter) in sums.iter_mut().zip(lane.iter()) {
                 // Acquire: pairs with the Release of `add_owned` and `add_shared`.
                 *sum = sum.wrapping_add(counter.load(Ordering::Acquire));

@@ -1,6 +1,6 @@
 //! Models of fusewire's protocols. Run them with `ci/loom`; without its cfg there is nothing here.
 //!
-//! One file in `tests/` for each room; a test's name states the invariant. [`check`] explores the model
+//! One file in `tests/` for each room; a test's name states the invariant. `check` explores the model
 //! as it ships, and then once more with each planted fault, which must be found: a model that no fault
 //! can break proves nothing.
 //!

@@ -3,19 +3,23 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 
 use super::CircuitBreaker;
 use super::core::Core;
-use super::permit::unfinished;
+use super::permit::abandon;
 use super::token::{Outcome, Token};
 use crate::error::{CallError, CircuitOpenError, Rejected};
 
 /// Every `Ok` is a success, every `Err` a failure.
+#[inline(always)]
 fn by_result<T, E>(result: Result<&T, &E>) -> Outcome {
     if result.is_ok() { Outcome::Success } else { Outcome::Failure }
 }
 
 impl CircuitBreaker {
+    #[cold]
+    #[inline(never)]
     fn open_error(&self, rejected: Rejected) -> CircuitOpenError {
         CircuitOpenError {
             name: self.core.name.clone(),
@@ -42,7 +46,7 @@ impl CircuitBreaker {
     ///
     /// [`CallError::Open`] when the call was refused and did not run; [`CallError::Inner`] with the
     /// error of `f`.
-    #[inline]
+    #[inline(always)]
     pub fn call<T, E>(&self, f: impl FnOnce() -> Result<T, E>) -> Result<T, CallError<E>> {
         self.call_classified(f, &by_result, || self.now())
     }
@@ -53,7 +57,7 @@ impl CircuitBreaker {
     /// # Errors
     ///
     /// As `call`.
-    #[inline]
+    #[inline(always)]
     pub fn call_at<T, E>(
         &self,
         now: impl Fn() -> u64,
@@ -129,7 +133,7 @@ impl CircuitBreaker {
         classify: &impl Fn(Result<&T, &E>) -> Outcome,
         now: impl Fn() -> u64,
     ) -> Result<T, CallError<E>> {
-        let call = self.begin(now)?;
+        let call = self.begin(&now)?;
         let result = f();
         call.end(classify(result.as_ref()));
         result.map_err(CallError::Inner)
@@ -144,16 +148,16 @@ impl CircuitBreaker {
     where
         F: Future<Output = Result<T, E>>,
     {
-        let call = self.begin(now)?;
+        let call = self.begin(&now)?;
         let result = f().await;
         call.end(classify(result.as_ref()));
         result.map_err(CallError::Inner)
     }
 
     #[inline(always)]
-    fn begin<N: Fn() -> u64>(&self, now: N) -> Result<Underway<'_, N>, CircuitOpenError> {
-        match self.core.admit_with(&now) {
-            Ok(token) => Ok(Underway { core: &self.core, token: Some(token), now }),
+    fn begin<'a, N: Fn() -> u64>(&'a self, now: &'a N) -> Result<Underway<'a, N>, CircuitOpenError> {
+        match self.core.admit_with(now) {
+            Ok(token) => Ok(Underway { core: &self.core, token, now }),
             Err(rejected) => Err(self.open_error(rejected)),
         }
     }
@@ -161,28 +165,26 @@ impl CircuitBreaker {
 
 /// A guarded call that is running. Unlike a permit it keeps the caller's time, so that a panic or a
 /// drop in mid-flight is recorded on the clock that the call began by.
+///
+/// It borrows that time: handing out a reference to a field of its own would keep it in memory, token and all.
 struct Underway<'a, N: Fn() -> u64> {
     core: &'a Core,
-    /// Taken by the result.
-    token: Option<Token>,
-    now: N,
+    token: Token,
+    now: &'a N,
 }
 
 impl<N: Fn() -> u64> Underway<'_, N> {
     #[inline(always)]
-    fn end(mut self, outcome: Outcome) {
-        if let Some(token) = self.token.take() {
-            self.core.record_with(token, outcome, &self.now);
-        }
+    fn end(self, outcome: Outcome) {
+        let this = ManuallyDrop::new(self);
+        this.core.record_with(this.token, outcome, this.now);
     }
 }
 
 impl<N: Fn() -> u64> Drop for Underway<'_, N> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        if let Some(token) = self.token.take() {
-            self.core.record_with(token, unfinished(), &self.now);
-        }
+        abandon(self.core, self.token, self.now);
     }
 }
 

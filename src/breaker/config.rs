@@ -157,7 +157,7 @@ impl Default for WindowConfig {
 const MAX_BUCKETS: u64 = 1024;
 
 /// The longest period that a word holds, rounded down: 2^40 units of 2^18 ns are 9.13 years.
-const MAX_PERIOD: Duration = Duration::from_secs(9 * 365 * 24 * 60 * 60);
+const MAX_PERIOD: Duration = Duration::from_hours(9 * 365 * 24);
 
 /// The rule on slow calls.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -185,12 +185,7 @@ pub struct OpenBackoff {
 
 impl Default for OpenBackoff {
     fn default() -> Self {
-        Self {
-            factor: 2.0,
-            max: Duration::from_secs(300),
-            jitter: 0.1,
-            healthy_after: Duration::from_secs(60),
-        }
+        Self { factor: 2.0, max: Duration::from_mins(5), jitter: 0.1, healthy_after: Duration::from_mins(1) }
     }
 }
 
@@ -331,7 +326,7 @@ fn period(field: &'static str, value: Duration, least: Duration) -> Result<(), C
 
 fn share(field: &'static str, value: f64) -> Result<(), ConfigError> {
     // A share below half a billionth would round to zero, which every call reaches.
-    if value >= 1e-9 && value <= 1.0 {
+    if (1e-9..=1.0).contains(&value) {
         Ok(())
     } else {
         Err(ConfigError::new(field, value, "more than 0 (at least 1e-9) and at most 1"))

@@ -7,7 +7,6 @@ use super::rules::Rules;
 use super::token::Transition;
 use super::{CircuitBreaker, CircuitBreakerConfig};
 use crate::error::ConfigError;
-use crate::sync::Ordering;
 use crate::word::breaker::{BreakerWord, Cause, CircuitState, Moved, OpenUntil};
 use crate::word::cell::Step;
 
@@ -21,7 +20,7 @@ impl Core {
         at_least: u64,
         step: impl Fn(BreakerWord) -> Step<BreakerWord, Option<Moved>>,
     ) -> Option<Transition> {
-        let rules = self.rules.load();
+        let rules = self.rules();
         self.elapsed(now);
         let before = self.since.load();
         let mut failures = 0;
@@ -51,14 +50,12 @@ impl Core {
         config.check()?;
         // The lock only orders reconfigurations among themselves; no call takes it.
         let _one_at_a_time = self.control.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.rules.load_full();
+        let before = self.rules();
+        // loom cannot see how arc-swap keeps the old rules alive for their readers.
+        #[cfg(fusewire_loom)]
+        std::mem::forget(std::sync::Arc::clone(&before));
         let rules = Rules::new(config, Some(&before), |window| self.new_window(window));
-        self.rules.store(rules.into());
-        // Release: pairs with the Acquire in `roll`.
-        self.version.fetch_add(1, Ordering::Release);
-        // Release: pairs with the AcqRel exchange in `open_edge`.
-        self.hot.edge.store(0, Ordering::Release);
-        self.publish_needs();
+        self.publish_rules(rules);
         Ok(())
     }
 }
@@ -120,7 +117,7 @@ impl CircuitBreaker {
 
     /// The settings in force.
     pub fn config(&self) -> CircuitBreakerConfig {
-        self.core.rules.load().config.clone()
+        self.core.rules().config.clone()
     }
 
     /// Puts new settings in force, in one publication: each decision is made by the old settings or by

@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex, Weak};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 
 use super::config::{Cancelled, WindowConfig};
 use super::counters::WindowCounts;
 use super::counters::{self, CANCELLED, COUNTERS, FAILURE, IGNORED, LATE, PROBE_FAILURE, SUCCESS};
 use super::rules::{Rates, Rules, Span};
-use super::token::{Outcome, Token, Transition};
+use super::token::{Answer, Outcome, Token, Transition};
 use crate::clock::{Clock, nanos};
 use crate::error::{RejectReason, Rejected};
 use crate::observe::{
@@ -24,7 +24,6 @@ use crate::word::breaker::{
 use crate::word::cell::{Step, WordCell};
 use crate::word::tagged::TaggedWord;
 use crate::word::widen_epoch;
-use std::time::Duration;
 
 /// What the paths of admitted and recorded calls need beyond counting, a bit each. The bits are hints:
 /// each one leads to a path that reads the published rules and decides by those alone.
@@ -60,7 +59,7 @@ const NEVER: u64 = u64::MAX;
 /// The shared state of one breaker.
 pub(crate) struct Core {
     pub(super) hot: Hot,
-    pub(super) rules: ArcSwap<Rules>,
+    rules: ArcSwap<Rules>,
     /// When the present epoch began, in units, rounded up.
     pub(super) since: WordCell<TaggedWord>,
     /// How many open periods in a row, as of the last opening or closing by hand.
@@ -74,8 +73,8 @@ pub(crate) struct Core {
     pub(super) last_failure_at: AtomicU64,
     /// The greatest transition number: the epoch in full width.
     pub(super) sequence: AtomicU64,
-    /// Grows with each published configuration.
-    pub(super) version: AtomicU64,
+    /// The version of the published rules.
+    version: AtomicU64,
     pub(super) transitions: [AtomicU64; 4],
     pub(super) hung: AtomicU64,
     ramp_turn: AtomicU64,
@@ -158,9 +157,29 @@ impl Core {
         })
     }
 
+    /// The published rules.
+    #[inline]
+    pub(super) fn rules(&self) -> Guard<Arc<Rules>> {
+        // What arc-swap orders, loom cannot see.
+        #[cfg(fusewire_loom)]
+        self.version.fetch_add(0, Ordering::Acquire);
+        self.rules.load()
+    }
+
+    /// Puts new rules in force.
+    pub(super) fn publish_rules(&self, rules: Rules) {
+        // The version goes first: whoever works by older rules then finds that they were replaced.
+        self.version.swap(rules.version, Ordering::Release);
+        self.rules.store(rules.into());
+        // AcqRel: pairs with the AcqRel maximum in `open_edge`; whoever comes after this zero sees the
+        // version, and what came before it is gone.
+        self.hot.edge.swap(0, Ordering::AcqRel);
+        self.publish_needs();
+    }
+
     /// Derives the hints from the published rules.
     pub(super) fn publish_needs(&self) {
-        let rules = self.rules.load();
+        let rules = self.rules();
         let mut needs = 0;
         let mut set = |on: bool, bits: u64| needs |= if on { bits } else { 0 };
         let rates = rules.rates.as_ref();
@@ -216,14 +235,21 @@ impl Core {
             if needs & needs::HUNG == 0 {
                 return Ok(Token::timed(word.epoch(), now));
             }
-            return self.admit_slow(now);
+            return self.admit_slow(now).into_result();
         }
+        self.admit_guarded(word, now).into_result()
+    }
+
+    /// An admission to a word that does not admit everybody. Out of line, so that callers inline no
+    /// more than a closed breaker needs.
+    #[inline(never)]
+    fn admit_guarded(&self, word: BreakerWord, now: impl Fn() -> u64) -> Answer {
         let now = now();
         if let Some(until) = word.open_until() {
             // An unset origin makes the time look greater, and the slow path sets it.
             let elapsed = now.saturating_sub(self.hot.origin.load(Ordering::Relaxed));
             if elapsed > 0 && elapsed >> UNIT_SHIFT < until {
-                return Err(self.reject(RejectReason::Open, (until << UNIT_SHIFT) - elapsed));
+                return self.reject(RejectReason::Open, (until << UNIT_SHIFT) - elapsed);
             }
         }
         self.admit_slow(now)
@@ -231,8 +257,8 @@ impl Core {
 
     #[cold]
     #[inline(never)]
-    fn admit_slow(&self, now: u64) -> Result<Token, Rejected> {
-        let rules = self.rules.load();
+    fn admit_slow(&self, now: u64) -> Answer {
+        let rules = self.rules();
         let elapsed = self.elapsed(now);
         let units = elapsed >> UNIT_SHIFT;
         if let Some(table) = &rules.hung {
@@ -247,7 +273,9 @@ impl Core {
         let token = match admission {
             Admission::Free { epoch } => Token::timed(epoch, now),
             Admission::Ramp { epoch } => {
-                self.ramp(epoch, elapsed, &rules)?;
+                if !self.ramp_admits(epoch, elapsed, &rules) {
+                    return self.reject(RejectReason::RampUp, 0);
+                }
                 Token::timed(epoch, now)
             }
             Admission::Probe { epoch } => Token::timed(epoch, now).as_probe(),
@@ -257,17 +285,17 @@ impl Core {
             }
             Admission::Open { until } => {
                 let left = (until << UNIT_SHIFT).saturating_sub(elapsed);
-                return Err(self.reject(RejectReason::Open, left));
+                return self.reject(RejectReason::Open, left);
             }
-            Admission::Forced => return Err(self.reject(RejectReason::ForcedOpen, u64::MAX)),
-            Admission::Full { epoch, round } => return Err(self.reject_full(epoch, round, elapsed, &rules)),
-            Admission::AwaitingGrant => return Err(self.await_grant()),
+            Admission::Forced => return self.reject(RejectReason::ForcedOpen, u64::MAX),
+            Admission::Full { epoch, round } => return self.reject_full(epoch, round, elapsed, &rules),
+            Admission::AwaitingGrant => return self.await_grant(),
             Admission::RoundLapsed { moved } => {
                 self.announce(moved, before, now, self.trip_count());
-                return Err(self.await_grant());
+                return self.await_grant();
             }
         };
-        Ok(self.follow(token, elapsed, now, &rules))
+        Answer::admitted(self.follow(token, elapsed, now, &rules))
     }
 
     /// Enters an admitted call into the table of outstanding ones.
@@ -282,14 +310,15 @@ impl Core {
         }
     }
 
-    fn reject(&self, reason: RejectReason, after_nanos: u64) -> Rejected {
+    /// Counts a refusal. The greatest number of nanoseconds stands for ever.
+    #[inline(always)]
+    fn reject(&self, reason: RejectReason, nanos: u64) -> Answer {
         self.hot.tally.add(counters::rejected(reason));
         self.mark_dirty();
-        let after = if after_nanos == u64::MAX { Duration::MAX } else { Duration::from_nanos(after_nanos) };
-        Rejected::new(reason, after)
+        Answer::refused(reason, nanos)
     }
 
-    fn reject_full(&self, epoch: u32, round: Round, elapsed: u64, rules: &Rules) -> Rejected {
+    fn reject_full(&self, epoch: u32, round: Round, elapsed: u64, rules: &Rules) -> Answer {
         let until = match round {
             Round::Until(units) => units,
             Round::Over => elapsed >> UNIT_SHIFT,
@@ -305,7 +334,7 @@ impl Core {
         self.reject(RejectReason::HalfOpen, (until << UNIT_SHIFT).saturating_sub(elapsed))
     }
 
-    fn await_grant(&self) -> Rejected {
+    fn await_grant(&self) -> Answer {
         self.wanted.store(true, Ordering::Relaxed);
         self.reject(RejectReason::AwaitingGrant, 0)
     }
@@ -327,7 +356,7 @@ impl Core {
     }
 
     /// Whether the ramp after closing admits one more call.
-    fn ramp(&self, epoch: u32, elapsed: u64, rules: &Rules) -> Result<(), Rejected> {
+    fn ramp_admits(&self, epoch: u32, elapsed: u64, rules: &Rules) -> bool {
         let start = self.since.load().of(epoch).unwrap_or_else(|| {
             self.since.publish(epoch, units_up(elapsed));
             units_up(elapsed)
@@ -336,17 +365,13 @@ impl Core {
         let period = rules.config.ramp_up.map_or(0, nanos);
         if run >= period {
             self.hot.word.update(|word| word.end_ramp(epoch));
-            return Ok(());
+            return true;
         }
         let share = (run as f64 / period as f64).max(0.1);
         // The golden ratio's multiples spread evenly over any stretch of turns.
         let turn = self.ramp_turn.fetch_add(1, Ordering::Relaxed);
         let place = turn.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        if (place as f64) < share * (1_u64 << 32) as f64 {
-            Ok(())
-        } else {
-            Err(self.reject(RejectReason::RampUp, 0))
-        }
+        (place as f64) < share * (1_u64 << 32) as f64
     }
 
     // ---- results
@@ -358,12 +383,19 @@ impl Core {
         outcome: Outcome,
         now: impl Fn() -> u64,
     ) -> Option<Transition> {
+        if outcome == Outcome::Success
+            && token.is_plain()
+            && self.hot.word.load() == BreakerWord::calm(token.epoch())
+        {
+            return self.record_calm(token, now);
+        }
+        self.record_other(token, outcome, now)
+    }
+
+    /// Out of line, as `admit_guarded` is.
+    #[inline(never)]
+    fn record_other(&self, token: Token, outcome: Outcome, now: impl Fn() -> u64) -> Option<Transition> {
         match outcome {
-            Outcome::Success
-                if token.is_plain() && self.hot.word.load() == BreakerWord::calm(token.epoch()) =>
-            {
-                self.record_calm(token, now)
-            }
             Outcome::Ignored => self.record_returned(token, IGNORED),
             Outcome::Cancelled if self.hot.needs.load(Ordering::Relaxed) & needs::CANCEL_FAILS == 0 => {
                 self.record_returned(token, CANCELLED)
@@ -407,7 +439,7 @@ impl Core {
             self.mark_dirty();
             return None;
         }
-        let rules = self.rules.load();
+        let rules = self.rules();
         let counter = if self.is_late(token, &rules) {
             LATE
         } else if token.is_probe() {
@@ -452,7 +484,7 @@ impl Core {
     #[cold]
     #[inline(never)]
     fn record_slow(&self, token: Token, outcome: Outcome, now: u64) -> Option<Transition> {
-        let rules = self.rules.load();
+        let rules = self.rules();
         let outcome = match (outcome, rules.config.cancelled_as) {
             (Outcome::Cancelled, Cancelled::Failure) => Outcome::Failure,
             (outcome, _) => outcome,
@@ -528,7 +560,7 @@ impl Core {
     #[cold]
     #[inline(never)]
     fn check_counted(&self, token: Token, now: u64) -> Option<Transition> {
-        let rules = self.rules.load();
+        let rules = self.rules();
         let trip = self.evaluate(rules.rates.as_ref()?, token.epoch())?;
         let (effect, before) = self.finish(token.epoch(), Verdict::Success, Some(trip), now, &rules);
         self.announce_effect(effect, before, now)
@@ -653,7 +685,7 @@ impl Core {
     /// Makes a transition known. `before` is the side word as it was read before the exchange.
     pub(super) fn announce(&self, moved: Moved, before: TaggedWord, now: u64, failures: u64) -> Transition {
         let elapsed = self.elapsed(now);
-        let rules = self.rules.load();
+        let rules = self.rules();
         if mutant(Mutant::FloorAfterMove)
             && moved.to == CircuitState::Closed
             && let Some(rates) = &rules.rates
@@ -726,12 +758,10 @@ impl Core {
     /// Moves a time window to the bucket of `now`; true for the thread that moved it.
     fn roll(&self, rates: &Rates, now: u64) -> bool {
         let Span::Nanos(width) = rates.span else { return false };
-        // Acquire: pairs with the Release in `reconfigure`.
-        let version = self.version.load(Ordering::Acquire);
         let tick = self.elapsed(now) / width;
         let moved = rates.window.advance(tick, || self.hot.tally.sum());
         let edge = self.absolute((rates.window.tick() + 1).saturating_mul(width));
-        self.open_edge(edge, version);
+        self.open_edge(edge, rates.version);
         moved
     }
 
@@ -744,7 +774,7 @@ impl Core {
         // store of zero in `reconfigure`, whose version this thread then sees.
         self.hot.edge.fetch_max(edge, Ordering::AcqRel);
         if self.version.load(Ordering::Relaxed) != version && !mutant(Mutant::EdgeUnchecked) {
-            self.hot.edge.store(0, Ordering::Relaxed);
+            self.hot.edge.swap(0, Ordering::Relaxed);
         }
     }
 

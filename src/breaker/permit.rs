@@ -7,9 +7,12 @@ use std::sync::Arc;
 use super::core::Core;
 use super::token::{Outcome, Token, Transition};
 
-/// What a permit that is dropped without a result stands for.
-pub(super) fn unfinished() -> Outcome {
-    if std::thread::panicking() { Outcome::Failure } else { Outcome::Cancelled }
+/// Records a call that ended without a result.
+#[cold]
+#[inline(never)]
+pub(super) fn abandon(core: &Core, token: Token, now: impl Fn() -> u64) {
+    let outcome = if std::thread::panicking() { Outcome::Failure } else { Outcome::Cancelled };
+    core.record_with(token, outcome, now);
 }
 
 /// Leave to make one call. Finish it with [`success`](Self::success), [`failure`](Self::failure) or
@@ -87,9 +90,10 @@ impl<'a> Permit<'a> {
 }
 
 impl Drop for Permit<'_> {
-    #[inline]
+    // Inlined, and what it calls takes the token by value: else the permit would have to live in memory.
+    #[inline(always)]
     fn drop(&mut self) {
-        self.core.record_with(self.token, unfinished(), || self.core.hot.clock.now());
+        abandon(self.core, self.token, || self.core.hot.clock.now());
     }
 }
 
@@ -164,7 +168,7 @@ impl OwnedPermit {
 impl Drop for OwnedPermit {
     fn drop(&mut self) {
         if let Some(token) = self.token.take() {
-            self.core.record_with(token, unfinished(), || self.core.hot.clock.now());
+            abandon(&self.core, token, || self.core.hot.clock.now());
         }
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Rules {
     tables: u16,
     /// How long an undecided round stands, in units.
     pub(super) round: u64,
+    /// The how many-th configuration of the breaker this is, from zero.
+    pub(super) version: u64,
 }
 
 /// The rules on rates and their window.
@@ -32,6 +34,8 @@ pub(super) struct Rates {
     slow: Option<Share>,
     /// Nanoseconds that a call may take without being slow.
     pub(super) slow_after: u64,
+    /// The version of the rules that these belong to.
+    pub(super) version: u64,
 }
 
 /// A bucket's width.
@@ -58,7 +62,7 @@ impl Share {
 }
 
 impl Rates {
-    fn new(config: &CircuitBreakerConfig, window: Arc<Window>) -> Self {
+    fn new(config: &CircuitBreakerConfig, window: Arc<Window>, version: u64) -> Self {
         let width = config.window.width();
         Self {
             window,
@@ -70,6 +74,7 @@ impl Rates {
             failure: config.failure_rate.map(Share::new),
             slow: config.slow_calls.map(|slow| Share::new(slow.rate)),
             slow_after: config.slow_calls.map_or(u64::MAX, |slow| nanos(slow.threshold)),
+            version,
         }
     }
 
@@ -98,12 +103,13 @@ impl Rules {
         before: Option<&Self>,
         new_window: impl FnOnce(WindowConfig) -> Window,
     ) -> Self {
+        let version = before.map_or(0, |before| before.version + 1);
         let same_window = before.filter(|before| before.config.window == config.window);
         let rates = config.has_rates().then(|| {
             let kept = same_window.and_then(|before| before.rates.as_ref());
             let window = kept.map(|rates| rates.window.clone());
             let window = window.unwrap_or_else(|| Arc::new(new_window(config.window)));
-            Rates::new(&config, window)
+            Rates::new(&config, window, version)
         });
         let mut tables = before.map_or(0, |before| before.tables);
         let same_after = before.filter(|before| before.config.count_hung_after == config.count_hung_after);
@@ -121,7 +127,7 @@ impl Rules {
             granted: config.probes == ProbeMode::Granted,
         };
         let round = units_up(nanos(config.round_timeout()));
-        Self { config, word, rates, hung, tables, round }
+        Self { config, word, rates, hung, tables, round, version }
     }
 
     /// How long the open period lasts that begins as the `nth` in a row (from 1); `draw` is a random

@@ -19,7 +19,7 @@ impl Core {
             return None;
         }
         *known = generation;
-        let rules = self.rules.load();
+        let rules = self.rules();
         let open_until = || {
             let length = nanos(rules.config.recovery_timeout);
             OpenUntil::Units(units_up(self.elapsed(since.min(now)).saturating_add(length)))

@@ -62,7 +62,7 @@ fn share(part: u64, whole: u64) -> f64 {
 
 impl Core {
     fn totals(&self, now: Option<u64>) -> Totals {
-        let rules = self.rules.load();
+        let rules = self.rules();
         let mut word = self.hot.word.load();
         // Read again when a transition came between, so that counts and state belong together; a
         // breaker that moves faster than it can be read four times is shown as it was last read.
@@ -108,7 +108,7 @@ impl Core {
                 Some(until) => until,
             },
             CircuitState::HalfOpen => {
-                let rules = self.rules.load();
+                let rules = self.rules();
                 if word.places_left(self.granted(word), &rules.word) > 0 {
                     return Duration::ZERO;
                 }
@@ -178,7 +178,7 @@ impl CircuitBreaker {
             last_failure_at: core.last_failure(),
             time_until_retry: core.time_until_retry(word, now),
             probes: word.probes().map(|(_, succeeded)| ProbeCounts {
-                places_left: word.places_left(core.granted(word), &core.rules.load().word),
+                places_left: word.places_left(core.granted(word), &core.rules().word),
                 succeeded,
             }),
             totals,

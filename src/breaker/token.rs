@@ -1,5 +1,9 @@
 //! The plain values that pass between a caller and a breaker.
 
+use std::fmt;
+use std::time::Duration;
+
+use crate::error::{RejectReason, Rejected};
 use crate::observe::Record;
 use crate::word::breaker::{Cause, CircuitState};
 
@@ -22,78 +26,123 @@ pub enum Outcome {
 /// A plain value for those who cannot hold a [`Permit`](crate::Permit): other languages, callbacks,
 /// queues. Nothing happens when it is lost but what the breaker does about any call that never
 /// answers; recording one twice counts twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct Token {
     /// When the call began, if the admission was told.
     started: u64,
-    epoch: u32,
-    flags: u32,
+    /// `epoch:32 | table:16 | flags:16`. One word and not three fields: written in parts and read as a
+    /// whole, as a token that passes through memory is, it would stall the read until the writes are done.
+    tag: u64,
 }
 
-const PROBE: u32 = 1;
-const TIMED: u32 = 1 << 1;
-const FOLLOWED: u32 = 1 << 2;
+const PROBE: u64 = 1;
+const TIMED: u64 = 1 << 1;
+const FOLLOWED: u64 = 1 << 2;
 /// Above the flags: which table of outstanding calls follows the call.
 const TABLE_SHIFT: u32 = 16;
+const EPOCH_SHIFT: u32 = 32;
 
 impl Token {
     #[inline(always)]
     pub(super) const fn untimed(epoch: u32) -> Self {
-        Self { started: 0, epoch, flags: 0 }
+        Self { started: 0, tag: (epoch as u64) << EPOCH_SHIFT }
     }
 
     #[inline(always)]
     pub(super) const fn timed(epoch: u32, started: u64) -> Self {
-        Self { started, epoch, flags: TIMED }
+        Self { started, tag: (epoch as u64) << EPOCH_SHIFT | TIMED }
     }
 
     pub(super) const fn as_probe(mut self) -> Self {
-        self.flags |= PROBE;
+        self.tag |= PROBE;
         self
     }
 
     pub(super) const fn followed_by(mut self, table: u16) -> Self {
-        self.flags |= FOLLOWED | (table as u32) << TABLE_SHIFT;
+        self.tag |= FOLLOWED | (table as u64) << TABLE_SHIFT;
         self
     }
 
     #[inline(always)]
     pub(super) const fn epoch(self) -> u32 {
-        self.epoch
+        (self.tag >> EPOCH_SHIFT) as u32
     }
 
     /// Neither a probe nor followed: its success may take the shortest path.
     #[inline(always)]
     pub(super) const fn is_plain(self) -> bool {
-        self.flags & (PROBE | FOLLOWED) == 0
+        self.tag & (PROBE | FOLLOWED) == 0
     }
 
     /// When the call began, if the admission was told, in nanoseconds on the breaker's clock.
     #[inline(always)]
     pub const fn started(self) -> Option<u64> {
-        if self.flags & TIMED == 0 { None } else { Some(self.started) }
+        if self.tag & TIMED == 0 { None } else { Some(self.started) }
     }
 
     /// Whether the call is a probe of a half-open round.
     #[inline(always)]
     pub const fn is_probe(self) -> bool {
-        self.flags & PROBE != 0
+        self.tag & PROBE != 0
     }
 
     pub(super) const fn table(self) -> Option<u16> {
-        if self.flags & FOLLOWED == 0 { None } else { Some((self.flags >> TABLE_SHIFT) as u16) }
+        if self.tag & FOLLOWED == 0 { None } else { Some((self.tag >> TABLE_SHIFT) as u16) }
     }
 
     /// The token as two words, to carry it through code that knows only integers.
     pub const fn to_raw(self) -> (u64, u64) {
-        (self.started, (self.epoch as u64) << 32 | self.flags as u64)
+        (self.started, self.tag)
     }
 
     /// A token from [`to_raw`](Self::to_raw). Any two words are safe: those of no token are taken for
     /// some call's, of an epoch that is most likely over.
-    pub const fn from_raw((started, rest): (u64, u64)) -> Self {
-        Self { started, epoch: (rest >> 32) as u32, flags: rest as u32 }
+    pub const fn from_raw((started, tag): (u64, u64)) -> Self {
+        Self { started, tag }
+    }
+}
+
+/// What an admission says, in two registers: a token or a refusal. A `Result` of both would pass
+/// through memory, which costs the hot path more than all the rest of it.
+#[derive(Clone, Copy)]
+pub(super) struct Answer(Token);
+
+/// The tag of a refusal: its reason stands above the flags, its nanoseconds in place of the start.
+const REFUSED: u64 = 1 << 3;
+const REASON_SHIFT: u32 = 16;
+
+impl Answer {
+    #[inline(always)]
+    pub(super) const fn admitted(token: Token) -> Self {
+        Self(token)
+    }
+
+    /// A refusal for `nanos`; the greatest value stands for ever.
+    #[inline(always)]
+    pub(super) const fn refused(reason: RejectReason, nanos: u64) -> Self {
+        Self(Token { started: nanos, tag: REFUSED | (reason as u64) << REASON_SHIFT })
+    }
+
+    #[inline(always)]
+    pub(super) fn into_result(self) -> Result<Token, Rejected> {
+        let Token { started, tag } = self.0;
+        if tag & REFUSED == 0 {
+            return Ok(self.0);
+        }
+        let reason = RejectReason::ALL[(tag >> REASON_SHIFT) as usize % RejectReason::ALL.len()];
+        let after = if started == u64::MAX { Duration::MAX } else { Duration::from_nanos(started) };
+        Err(Rejected::new(reason, after))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token")
+            .field("epoch", &self.epoch())
+            .field("started", &self.started())
+            .field("probe", &self.is_probe())
+            .finish_non_exhaustive()
     }
 }
 

@@ -46,9 +46,9 @@ impl CoarseClock {
                 "resolution is 0ns; allowed: more than zero",
             ));
         }
-        let mut clock = Self::driven();
-        clock._upkeep = Some(Arc::new(Upkeep::spawn(clock.now.clone(), resolution)?));
-        Ok(clock)
+        let Self { now, .. } = Self::driven();
+        let upkeep = Upkeep::spawn(now.clone(), resolution)?;
+        Ok(Self { now, _upkeep: Some(Arc::new(upkeep)) })
     }
 
     /// A clock that stands still until the caller moves it, with [`tick`](Self::tick) or

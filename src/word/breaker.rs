@@ -561,6 +561,7 @@ mod tests {
     const RULES: WordRules =
         WordRules { failure_threshold: 3, half_open_requests: 2, ramp: false, granted: false };
 
+    #[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
     fn set<R>(step: Step<BreakerWord, R>) -> BreakerWord {
         match step {
             Step::Set(word, _) => word,

@@ -1,0 +1,189 @@
+//! Coloured text of a known width, and the strips that show a run at a glance.
+
+use std::fmt::{Display, Write as _};
+use std::time::Duration;
+
+use fusewire::{Cause, CircuitState};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ink {
+    Plain,
+    Bold,
+    Faint,
+    Good,
+    Warning,
+    Bad,
+    Note,
+}
+
+impl Ink {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Bold => "\x1b[1m",
+            Self::Faint => "\x1b[2m",
+            Self::Good => "\x1b[32m",
+            Self::Warning => "\x1b[33m",
+            Self::Bad => "\x1b[31m",
+            Self::Note => "\x1b[36m",
+        }
+    }
+
+    pub(crate) fn of_state(state: CircuitState) -> Self {
+        match state {
+            CircuitState::Closed => Self::Good,
+            CircuitState::HalfOpen => Self::Warning,
+            CircuitState::Open => Self::Bad,
+            CircuitState::Disabled => Self::Faint,
+        }
+    }
+
+    pub(crate) fn of_phase(phase: &str) -> Self {
+        match phase {
+            "well" => Self::Good,
+            "slow" | "flaky" => Self::Warning,
+            "killed" | "stalled" => Self::Bad,
+            _ => Self::Plain,
+        }
+    }
+}
+
+pub(crate) fn state_name(state: CircuitState) -> &'static str {
+    match state {
+        CircuitState::Closed => "closed",
+        CircuitState::Open => "open",
+        CircuitState::HalfOpen => "half-open",
+        CircuitState::Disabled => "disabled",
+    }
+}
+
+/// `consecutive failures`
+pub(crate) fn cause_name(cause: Cause) -> String {
+    cause.to_string().replace('_', " ")
+}
+
+/// One line of output, cut at the width of the terminal.
+#[derive(Debug)]
+pub(crate) struct Line {
+    text: String,
+    width: usize,
+    room: usize,
+    colour: bool,
+}
+
+impl Line {
+    pub(crate) fn new(room: usize, colour: bool) -> Self {
+        Self { text: String::new(), width: 0, room, colour }
+    }
+
+    pub(crate) fn put(mut self, ink: Ink, text: impl Display) -> Self {
+        let colour = self.colour && ink != Ink::Plain;
+        if colour {
+            self.text.push_str(ink.code());
+        }
+        // Every glyph in use is one column wide.
+        for glyph in text.to_string().chars().take(self.room - self.width) {
+            self.text.push(glyph);
+            self.width += 1;
+        }
+        if colour {
+            self.text.push_str("\x1b[0m");
+        }
+        self
+    }
+
+    /// Pads with blanks up to a column.
+    pub(crate) fn to(self, column: usize) -> Self {
+        let gap = column.saturating_sub(self.width);
+        self.put(Ink::Plain, " ".repeat(gap))
+    }
+
+    pub(crate) fn text(self) -> String {
+        self.text
+    }
+}
+
+/// `12 345 678`
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Three digits and a unit that suits them.
+pub(crate) fn short(time: Duration) -> String {
+    let nanos = time.as_nanos() as f64;
+    let (value, unit) = match nanos {
+        n if n < 1e3 => (n, "ns"),
+        n if n < 1e6 => (n / 1e3, "µs"),
+        n if n < 1e9 => (n / 1e6, "ms"),
+        n => (n / 1e9, "s"),
+    };
+    let digits = if unit == "ns" || value >= 100.0 {
+        0
+    } else if value >= 10.0 {
+        1
+    } else {
+        2
+    };
+    format!("{value:.digits$} {unit}")
+}
+
+/// Columns of a strip.
+pub(crate) const CELLS: usize = 60;
+
+/// The column of a strip that a time in a run of some length falls into.
+pub(crate) fn cell(at: Duration, length: Duration) -> usize {
+    let cell = at.as_nanos() * CELLS as u128 / length.as_nanos();
+    (cell as usize).min(CELLS - 1)
+}
+
+/// Orders filled in each cell, as bars against how many were due in it, in thousandths.
+pub(crate) fn bars(filled: &[u64], due: u64) -> String {
+    const LEVELS: [char; 9] = ['·', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    filled
+        .iter()
+        .map(|&filled| match filled {
+            0 => LEVELS[0],
+            filled => LEVELS[((filled * 8_000 + due / 2) / due.max(1)).clamp(1, 8) as usize],
+        })
+        .collect()
+}
+
+/// The glyph of a state in a strip; legible without colour.
+pub(crate) fn state_glyph(state: CircuitState) -> char {
+    match state {
+        CircuitState::Closed => '─',
+        CircuitState::Open => '█',
+        CircuitState::HalfOpen => '▒',
+        CircuitState::Disabled => ' ',
+    }
+}
+
+/// Names spread over a strip, each from the cell where it begins: `well···killed···`.
+pub(crate) fn labels(marks: &[(usize, &str)]) -> Vec<(String, usize)> {
+    let mut spans = Vec::new();
+    for (at, &(from, name)) in marks.iter().enumerate() {
+        let until = marks.get(at + 1).map_or(CELLS, |next| next.0);
+        let room = until.saturating_sub(from);
+        let mut text: String = name.chars().take(room.saturating_sub(1)).collect();
+        while text.chars().count() < room {
+            text.push(' ');
+        }
+        spans.push((text, from));
+    }
+    spans
+}
+
+/// `1.234 s`, right-aligned: the clock of a run.
+pub(crate) fn stamp(at: Duration) -> String {
+    let mut text = String::new();
+    let _ = write!(text, "{:>7.3} s", at.as_secs_f64());
+    text
+}

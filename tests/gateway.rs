@@ -1,0 +1,312 @@
+//! The gateway example, run as a user runs it: what it reports, what it refuses, and that it leaves nothing
+//! behind whatever ends it.
+
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// Far beyond what anything here takes on a busy machine.
+const DEADLINE: Duration = Duration::from_mins(1);
+
+fn gateway() -> Command {
+    let test = std::env::current_exe().expect("a test knows where it is");
+    let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
+    let program = profile.join("examples").join("gateway");
+    assert!(
+        is_built(&program),
+        "{} is missing or old: run `cargo build --example gateway`",
+        program.display()
+    );
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// A plain `cargo test` builds the example, `cargo test --test gateway` does not.
+fn is_built(program: &Path) -> bool {
+    let modified = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
+    let sources = fs::read_to_string(program.with_extension("d")).unwrap_or_default();
+    let newest = sources.split_whitespace().skip(1).filter_map(|source| modified(Path::new(source))).max();
+    modified(program).is_some_and(|built| newest.is_none_or(|newest| newest <= built))
+}
+
+fn refused(arguments: &[&str]) -> String {
+    let Output { status, stdout, stderr } = gateway().args(arguments).output().expect("the example runs");
+    let stderr = String::from_utf8_lossy(&stderr).into_owned();
+    assert_eq!(status.code(), Some(2), "{arguments:?}: {stderr}");
+    assert!(stdout.is_empty() || arguments.contains(&"--port"), "{arguments:?} began before it was refused");
+    stderr
+}
+
+/// The data of a run to the end; removed once read.
+fn report(name: &str, arguments: &[&str]) -> Value {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("gateway-{name}-{}.json", std::process::id()));
+    let output = gateway().args(arguments).arg("--json").arg(&path).output().expect("the example runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = fs::read_to_string(&path).expect("it wrote its report");
+    fs::remove_file(&path).expect("the report can be removed");
+    serde_json::from_str(&text).expect("the report is JSON")
+}
+
+fn count(value: &Value, path: &str) -> u64 {
+    value.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("no count at {path} in {value:#}"))
+}
+
+fn seconds(value: &Value, path: &str) -> f64 {
+    value.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("no number at {path} in {value:#}"))
+}
+
+fn list<'v>(value: &'v Value, path: &str) -> &'v [Value] {
+    value.pointer(path).and_then(Value::as_array).unwrap_or_else(|| panic!("no list at {path} in {value:#}"))
+}
+
+/// Every order is somewhere, and the breaker's own books agree.
+fn check_books(run: &Value, scheduled: u64) {
+    let orders = |name: &str| count(run, &format!("/orders/{name}"));
+    let failed: u64 = ["timed_out", "refused", "broken", "unavailable"]
+        .map(|by| count(run, &format!("/orders/failed_by/{by}")))
+        .iter()
+        .sum();
+    assert_eq!(orders("failed"), failed);
+    let called = orders("filled") + orders("declined") + orders("failed");
+    assert_eq!(orders("attempted"), called + orders("rejected"));
+    assert_eq!(orders("attempted") + orders("unsent"), scheduled);
+    let ended: u64 = ["success", "failure", "cancelled", "late"]
+        .map(|end| count(run, &format!("/totals/{end}")))
+        .iter()
+        .sum();
+    // A hung call that answers after all is in twice: as a failure, and as late.
+    assert_eq!(ended - count(run, "/totals/hung"), called);
+    assert_eq!(
+        count(run, "/totals/rejected/open") + count(run, "/totals/rejected/half_open"),
+        orders("rejected")
+    );
+    assert_eq!(
+        list(run, "/filled_by_column").iter().filter_map(Value::as_u64).sum::<u64>(),
+        orders("filled")
+    );
+
+    let mut state = "closed";
+    for entry in list(run, "/timeline").iter().filter(|entry| entry["of"] == "breaker") {
+        assert_eq!(entry["from"], state, "the timeline has a gap: {entry}");
+        state = entry["to"].as_str().expect("a state has a name");
+        assert!(entry["cause"].as_str().is_some_and(|cause| !cause.is_empty()));
+    }
+    assert_eq!(count(run, "/events_dropped"), 0);
+}
+
+#[test]
+fn the_script_is_survived_better_with_the_breaker() {
+    // Everything but the time lost must hold each time; that may be turned round by a machine so starved
+    // that it misses a fault or invents one.
+    let lost: Vec<_> = (0..3).map(|_| time_lost_in_both_runs()).take_while(|lost| lost.0 >= lost.1).collect();
+    assert!(lost.len() < 3, "seconds lost with the breaker and without it: {lost:?}");
+}
+
+fn time_lost_in_both_runs() -> (f64, f64) {
+    let report = report("script", &["--seconds", "3"]);
+    let [guarded, bare] = list(&report, "/runs") else { panic!("two runs: {report:#}") };
+    assert_eq!((&guarded["breaker"], &bare["breaker"]), (&true.into(), &false.into()));
+    for run in [guarded, bare] {
+        check_books(run, 3 * 2_000);
+        assert!(count(run, "/orders/filled") > 0);
+        let phases: Vec<_> =
+            list(run, "/timeline").iter().filter_map(|entry| entry["phase"].as_str()).collect();
+        assert_eq!(phases, ["well", "killed", "well", "stalled", "well", "slow", "well", "flaky", "well"]);
+    }
+    assert!(count(guarded, "/opened/times") >= 1);
+    assert!(!guarded["opened"]["causes"].as_object().expect("causes by name").is_empty());
+    assert!(count(guarded, "/orders/rejected") > 0);
+    assert_eq!(count(bare, "/opened/times"), 0);
+    assert_eq!(count(bare, "/orders/rejected"), 0);
+    (seconds(guarded, "/lost/failed_calls"), seconds(bare, "/lost/failed_calls"))
+}
+
+#[test]
+fn a_target_that_goes_away_opens_the_breaker() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let address = listener.local_addr().expect("a bound listener has an address").to_string();
+    // The listener ends with the thread.
+    let service = thread::spawn(move || listener.incoming().take(50).filter_map(Result::ok).for_each(drop));
+    let report = report("target", &["--target", &address, "--seconds", "2", "--rate", "200"]);
+    service.join().expect("the service ends");
+    let [run] = list(&report, "/runs") else { panic!("one run: {report:#}") };
+    check_books(run, 2 * 200);
+    assert!(count(run, "/orders/filled") > 0);
+    assert!(count(run, "/orders/failed_by/refused") >= 5);
+    assert!(count(run, "/orders/rejected") > 0);
+    assert!(count(run, "/opened/times") >= 1);
+}
+
+#[test]
+fn bad_arguments_are_named_with_what_is_allowed() {
+    for (arguments, expected) in [
+        (&["--seconds", "1"][..], "--seconds 1: not a whole number from 2 to 3600"),
+        (&["--seconds", "ten"], "--seconds ten: not a whole number from 2 to 3600"),
+        (&["--seconds"], "--seconds"),
+        (&["--threads", "0"], "--threads 0: not a whole number from 1 to 64"),
+        (&["--threads=65"], "--threads 65: not a whole number from 1 to 64"),
+        (&["--rate", "-5"], "--rate -5: not a whole number from 1 to 50000"),
+        (&["--port", "0"], "--port 0: not a whole number from 1 to 65535"),
+        (&["--target", "localhost"], "--target localhost: not HOST:PORT"),
+        (&["--target", ":80"], "--target :80: not HOST:PORT"),
+        (&["--target", "localhost:0"], "--target localhost:0: not HOST:PORT"),
+        (&["--target", "localhost:80", "--port", "80"], "give one of them"),
+        (&["--orders"], "--orders"),
+        (&["--fast"], "--fast"),
+        (&["quickly"], "quickly"),
+        (&["--json", "/nowhere/at/all.json"], "--json /nowhere/at/all.json"),
+    ] {
+        let stderr = refused(arguments);
+        assert!(stderr.contains(expected), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn help_is_no_error() {
+    let output = gateway().arg("--help").output().expect("the example runs");
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("--target HOST:PORT"));
+}
+
+#[test]
+fn a_port_in_use_is_refused() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let port = taken.local_addr().expect("a bound listener has an address").port().to_string();
+    let stderr = refused(&["--port", &port]);
+    assert!(stderr.contains(&format!("--port {port}: the port is in use")), "{stderr}");
+}
+
+#[test]
+fn a_dead_target_is_refused() {
+    // Port 1 belongs to a service that nobody has run for decades.
+    let stderr = refused(&["--target", "127.0.0.1:1"]);
+    assert!(stderr.contains("--target 127.0.0.1:1: does not answer"), "{stderr}");
+}
+
+#[test]
+fn a_target_of_another_protocol_gets_no_orders() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let address = listener.local_addr().expect("a bound listener has an address").to_string();
+    let service = thread::spawn(move || drop(listener.accept()));
+    let stderr = refused(&["--target", &address, "--orders"]);
+    service.join().expect("the service ends");
+    assert!(stderr.contains("no answer to an order"), "{stderr}");
+}
+
+/// A gateway under way, with a venue.
+struct Running {
+    gateway: Child,
+    log: Option<BufReader<ChildStdout>>,
+    venue: Pid,
+}
+
+impl Running {
+    fn start() -> Self {
+        let mut gateway = gateway()
+            .args(["--seconds", "600"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the example runs");
+        let mut log = BufReader::new(gateway.stdout.take().expect("stdout was piped"));
+        let mut line = String::new();
+        let venue = loop {
+            line.clear();
+            assert_ne!(
+                log.read_line(&mut line).expect("a log of text"),
+                0,
+                "it ended without naming its venue"
+            );
+            if let Some((_, rest)) = line.split_once("venue started: pid ") {
+                let pid = rest.split(' ').next().and_then(|pid| pid.parse().ok());
+                break pid.and_then(Pid::from_raw).expect("the log names the venue's pid");
+            }
+        };
+        assert!(is_venue(venue));
+        Self { gateway, log: Some(log), venue }
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.gateway)
+    }
+
+    fn ended(&mut self) -> ExitStatus {
+        eventually("the gateway ends", || self.gateway.try_wait().expect("it is our child"))
+    }
+
+    fn left_nothing(&self) {
+        eventually("the venue is gone", || (!is_venue(self.venue)).then_some(()));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.gateway.kill();
+        let _ = self.gateway.wait();
+    }
+}
+
+/// Whether the process lives and is a venue; a zombie has no command line any more.
+fn is_venue(pid: Pid) -> bool {
+    let path = Path::new("/proc").join(pid.as_raw_nonzero().to_string()).join("cmdline");
+    fs::read(path).is_ok_and(|line| line.split(|&byte| byte == 0).any(|word| word == b"venue"))
+}
+
+fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        thread::park_timeout(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn no_venue_outlives_a_killed_gateway() {
+    let mut running = Running::start();
+    kill_process(running.pid(), Signal::KILL).expect("it is our child");
+    running.ended();
+    running.left_nothing();
+}
+
+#[test]
+fn not_even_a_stopped_venue_outlives_a_killed_gateway() {
+    let mut running = Running::start();
+    kill_process(running.venue, Signal::STOP).expect("it is ours to stop");
+    kill_process(running.pid(), Signal::KILL).expect("it is our child");
+    running.ended();
+    running.left_nothing();
+}
+
+#[test]
+fn interrupted_it_cleans_up_and_says_so() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut running = Running::start();
+        // A stopped venue must not keep the gateway from ending either.
+        kill_process(running.venue, Signal::STOP).expect("it is ours to stop");
+        kill_process(running.pid(), signal).expect("it is our child");
+        assert_eq!(running.ended().code(), Some(130), "{signal:?}");
+        running.left_nothing();
+    }
+}
+
+#[test]
+fn it_ends_when_nobody_reads_its_output() {
+    let mut running = Running::start();
+    running.log = None;
+    assert!(running.ended().success());
+    running.left_nothing();
+}
