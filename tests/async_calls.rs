@@ -103,9 +103,7 @@ fn a_panic_in_a_poll_is_a_failure() {
     let breaker = build(builder());
     let mut future = Box::pin(breaker.call_async(|| async {
         After(1).await;
-        if true {
-            panic!("a panic of the test");
-        }
+        assert!(breaker.totals().success > 0, "a panic of the test");
         Ok::<(), ()>(())
     }));
     assert!(poll(future.as_mut()).is_pending());

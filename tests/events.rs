@@ -152,7 +152,7 @@ fn many_breakers_share_a_queue_from_many_threads_each_in_order() {
                 assert_eq!(event.sequence, *last, "out of order, or lost");
             })
         };
-        while !working.iter().all(|thread| thread.is_finished()) {
+        while !working.iter().all(thread::ScopedJoinHandle::is_finished) {
             take();
         }
         take();

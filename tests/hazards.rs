@@ -261,6 +261,7 @@ fn a_listener_may_call_the_breaker() {
 
 #[test]
 fn events_are_numbered_in_the_order_of_transitions() {
+    use CircuitState::{Closed, Disabled, HalfOpen, Open};
     let events = EventQueue::new();
     let breaker = build(builder().events(&events));
     fail(&breaker, 0);
@@ -268,7 +269,6 @@ fn events_are_numbered_in_the_order_of_transitions() {
     breaker.disable_at(SECOND);
     let mut seen = Vec::new();
     events.drain(|event| seen.push((event.sequence, event.to)));
-    use CircuitState::{Closed, Disabled, HalfOpen, Open};
     assert_eq!(seen, [(1, Open), (2, HalfOpen), (3, Closed), (4, Disabled)]);
 }
 

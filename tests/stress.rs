@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use fusewire::{
-    Cause, CircuitBreaker, CircuitBreakerBuilder, CircuitState, Clock, EventQueue, Outcome, RejectReason,
-    SlowCalls, Token, WindowConfig,
+    Cause, CircuitBreaker, CircuitBreakerBuilder, CircuitState, Clock, EventQueue, Outcome, Permit,
+    RejectReason, SlowCalls, Token, WindowConfig,
 };
 
 const THREADS: u64 = 4;
@@ -38,7 +38,7 @@ fn together(work: impl Fn(Random) + Sync, mut beside: impl FnMut()) {
         let working: Vec<_> = (1..=THREADS)
             .map(|seed| scope.spawn(move || work(Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)))))
             .collect();
-        while !working.iter().all(|thread| thread.is_finished()) {
+        while !working.iter().all(thread::ScopedJoinHandle::is_finished) {
             beside();
         }
     });
@@ -73,7 +73,7 @@ fn busy() -> CircuitBreakerBuilder {
 fn attempts_and_results_are_conserved() {
     let breaker = build(busy());
     let [attempts, admitted, lost] = [(); 3].map(|()| AtomicU64::new(0));
-    let last = AtomicU64::new(0);
+    let greatest = AtomicU64::new(0);
     together(
         |mut random| {
             let mut out: Vec<Token> = Vec::new();
@@ -94,7 +94,7 @@ fn attempts_and_results_are_conserved() {
             // Counts only ever grow, also for one who reads beside it all.
             let totals = breaker.totals();
             let sum = totals.success + totals.failure + totals.late + totals.rejected.total();
-            assert!(last.fetch_max(sum, Ordering::Relaxed) <= sum);
+            assert!(greatest.fetch_max(sum, Ordering::Relaxed) <= sum);
         },
     );
     let totals = breaker.totals();
@@ -116,9 +116,9 @@ impl Rounds {
     /// After a probe was admitted: how many of its round are out or succeeded.
     fn take(&self, token: Token) -> u32 {
         let mut rounds = self.0.lock().expect("no panic under the lock");
-        let taken = rounds.entry(Self::round(token)).or_default();
-        *taken += 1;
-        *taken
+        let places = rounds.entry(Self::round(token)).or_default();
+        *places += 1;
+        *places
     }
 
     /// Before a probe's place is given back.
@@ -137,8 +137,8 @@ fn probe_rounds(breaker: &CircuitBreaker, most: u32, beside: impl FnMut()) {
             for _ in 0..20_000 {
                 match breaker.admit() {
                     Ok(token) if token.is_probe() => {
-                        let taken = rounds.take(token);
-                        assert!(taken <= most, "{taken} probes of one round are out or succeeded");
+                        let places = rounds.take(token);
+                        assert!(places <= most, "{places} probes of one round are out or succeeded");
                         out.push(token);
                     }
                     Ok(token) => {
@@ -254,8 +254,7 @@ fn is_legal(from: CircuitState, to: CircuitState, cause: Cause) -> bool {
 #[test]
 fn windows_conserve_what_many_threads_count() {
     // Nothing trips, and nothing is old enough to leave the window of time.
-    let windows =
-        [WindowConfig::time(Duration::from_secs(24 * 3600), 1000), WindowConfig::count(1 << 30, 64)];
+    let windows = [WindowConfig::time(Duration::from_hours(24), 1000), WindowConfig::count(1 << 30, 64)];
     for window in windows {
         let rules = CircuitBreaker::builder("window").failure_threshold(None).failure_rate(1.0);
         let breaker = build(rules.minimum_calls(u32::MAX).window(window).stripes(3));
@@ -356,10 +355,11 @@ fn everything_at_once_neither_loses_a_count_nor_wedges() {
                 1 => WindowConfig::time(Duration::from_micros(10), 10),
                 _ => config.window,
             };
-            config.failure_rate = (turn % 5 != 0).then_some(0.5);
+            config.failure_rate = (!turn.is_multiple_of(5)).then_some(0.5);
             config.slow_calls =
-                (turn % 7 != 0).then_some(SlowCalls { threshold: Duration::ZERO, rate: 0.99 });
-            config.count_hung_after = (turn % 6 != 0).then_some(Duration::from_millis(1 + turn % 2));
+                (!turn.is_multiple_of(7)).then_some(SlowCalls { threshold: Duration::ZERO, rate: 0.99 });
+            config.count_hung_after =
+                (!turn.is_multiple_of(6)).then_some(Duration::from_millis(1 + turn % 2));
             breaker.reconfigure(config).expect("valid settings");
             let snapshot = breaker.snapshot();
             assert!(snapshot.totals.ended() <= attempts.load(Ordering::Relaxed));
@@ -372,9 +372,7 @@ fn everything_at_once_neither_loses_a_count_nor_wedges() {
     // Whatever state it was left in, calls bring it back.
     let clock = Clock::precise();
     let deadline = clock.now() + 30_000 * MILLISECOND;
-    while breaker.try_acquire().map(|permit| permit.success()).is_err()
-        || breaker.state() != CircuitState::Closed
-    {
+    while breaker.try_acquire().map(Permit::success).is_err() || breaker.state() != CircuitState::Closed {
         assert!(clock.now() < deadline, "wedged: {breaker:?}");
         thread::yield_now();
     }
@@ -388,7 +386,7 @@ fn one_probe_at_a_time_is_one_call_at_a_time() {
             .failure_threshold(1)
             .recovery_timeout(Duration::ZERO)
             .half_open_requests(1)
-            .half_open_timeout(Duration::from_secs(60)),
+            .half_open_timeout(Duration::from_mins(1)),
     );
     breaker.try_acquire().expect("closed").failure();
     let (inside, entered) = (AtomicBool::new(false), AtomicU64::new(0));

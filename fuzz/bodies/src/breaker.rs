@@ -123,7 +123,7 @@ fn config(input: &mut Input<'_>, stripes: usize) -> CircuitBreakerConfig {
     config.recovery_timeout = input.pick(&periods);
     config.half_open_requests = input.pick(&[1, 2, 3, 3, 8, (1 << 20) - 1]);
     config.half_open_timeout = input.flag().then(|| input.pick(&periods[1..]));
-    config.open_backoff = (input.byte() % 4 == 0).then(|| {
+    config.open_backoff = (input.one_in(4)).then(|| {
         let recovery = config.recovery_timeout;
         OpenBackoff {
             factor: input.pick(&[1.0, 2.0, 10.0, 1000.0]),
@@ -133,7 +133,7 @@ fn config(input: &mut Input<'_>, stripes: usize) -> CircuitBreakerConfig {
         }
     });
     config.failure_rate = input.pick(&[None, None, Some(1e-9), Some(0.3), Some(0.5), Some(1.0)]);
-    config.slow_calls = (input.byte() % 4 == 0)
+    config.slow_calls = (input.one_in(4))
         .then(|| SlowCalls { threshold: input.pick(&periods), rate: input.pick(&[1e-9, 0.5, 1.0]) });
     config.minimum_calls = input.pick(&[1, 1, 2, 5, 10, u32::MAX]);
     let buckets = input.pick(&[1_u32, 2, 3, 10, 1024]);
@@ -149,10 +149,17 @@ fn config(input: &mut Input<'_>, stripes: usize) -> CircuitBreakerConfig {
     let hung = input.pick(&[None, None, Some(1), Some(80), Some(1_000_003), Some(2_000_000_000)]);
     // Hung calls are found several at a time, and a window of calls is looked at only after all of them.
     config.count_hung_after = hung.filter(|_| !count).map(Duration::from_nanos);
-    config.ramp_up = (input.byte() % 4 == 0).then(|| input.pick(&periods[1..]));
+    config.ramp_up = (input.one_in(4)).then(|| input.pick(&periods[1..]));
     config.cancelled_as = input.pick(&[Cancelled::Ignored, Cancelled::Ignored, Cancelled::Failure]);
     config.probes = input.pick(&[ProbeMode::Local, ProbeMode::Local, ProbeMode::Granted]);
     config
+}
+
+/// What an operation says that it moved, if it says.
+#[derive(Clone, Copy)]
+enum Said {
+    Nothing,
+    Moved(Option<Transition>),
 }
 
 struct Driver {
@@ -213,7 +220,7 @@ impl Driver {
                 if let Some(call) = self.admit() {
                     self.calls.push(call);
                     self.set_time(self.now.saturating_add(took));
-                    self.check(None);
+                    self.check(Said::Nothing);
                     self.calls.pop();
                     self.finish(call, outcome);
                 }
@@ -236,7 +243,7 @@ impl Driver {
                 self.begun += 1;
                 let moved = self.breaker.record_untracked_at(outcome, self.now);
                 self.twin.record_untracked(outcome, self.now);
-                self.check(Some(moved));
+                self.check(Said::Moved(moved));
             }
             Operation::Time(time) => self.travel(time),
             Operation::ForceOpen => self.steer(CircuitBreaker::force_open_at, Twin::force_open),
@@ -248,20 +255,20 @@ impl Driver {
                 assert_eq!(self.breaker.reconfigure((*config).clone()), Ok(()));
                 assert_eq!(self.breaker.config(), *config);
                 self.twin.reconfigure(*config);
-                self.check(None);
+                self.check(Said::Nothing);
             }
             Operation::Grant(n, ahead) => {
                 let until = self.now.saturating_add(ahead);
                 let granted = self.breaker.grant_probes_at(n, until, self.now);
                 assert_eq!(granted, self.twin.grant(n, until, self.now));
-                self.check(None);
+                self.check(Said::Nothing);
             }
             Operation::Remote(generation, state, ago) => {
                 // Sometimes a time to come, as another machine's clock may have it.
                 let since = self.now.saturating_sub(ago).saturating_add(ago % 5);
                 let moved = self.breaker.apply_remote_at(generation, state, since, self.now);
                 self.twin.apply_remote(generation, state, since, self.now);
-                self.check(Some(moved));
+                self.check(Said::Moved(moved));
             }
         }
     }
@@ -287,7 +294,7 @@ impl Driver {
         };
         // It is out while the totals are compared.
         self.calls.extend(admitted);
-        self.check(None);
+        self.check(Said::Nothing);
         self.calls.truncate(self.calls.len() - usize::from(admitted.is_some()));
         admitted
     }
@@ -297,7 +304,7 @@ impl Driver {
         let token = Token::from_raw(token.to_raw());
         let moved = self.breaker.record_at(token, outcome, self.now);
         self.twin.record(call, outcome, self.now);
-        self.check(Some(moved));
+        self.check(Said::Moved(moved));
     }
 
     fn drop_permit(&mut self) {
@@ -314,7 +321,7 @@ impl Driver {
             self.begun += 1;
             self.twin.record(call, Outcome::Cancelled, self.now);
         }
-        self.check(None);
+        self.check(Said::Nothing);
     }
 
     fn steer(
@@ -324,7 +331,7 @@ impl Driver {
     ) {
         let moved = breaker(&self.breaker, self.now);
         twin(&mut self.twin, self.now);
-        self.check(Some(moved));
+        self.check(Said::Moved(moved));
     }
 
     fn set_time(&mut self, now: u64) {
@@ -348,19 +355,19 @@ impl Driver {
         };
         self.set_time(now);
         if self.told {
-            self.check(None);
+            self.check(Said::Nothing);
         }
     }
 
-    /// Compares everything that both show. `moved` is what the operation said it moved, if it says.
-    fn check(&mut self, moved: Option<Option<Transition>>) {
+    /// Compares everything that both show.
+    fn check(&mut self, said: Said) {
         self.told = true;
         let expected = std::mem::take(&mut self.twin.moves);
-        let mut moves = Vec::new();
-        self.events.drain(|event| moves.push(Move::of(&event)));
-        assert_eq!(moves, expected, "events");
+        let mut events = Vec::new();
+        self.events.drain(|event| events.push(Move::of(&event)));
+        assert_eq!(events, expected, "events");
         assert_eq!(self.events.dropped(), 0);
-        if let Some(moved) = moved {
+        if let Said::Moved(moved) = said {
             let told = |t: Transition| (t.sequence, t.from, t.to, t.cause);
             let event = |m: &Move| (m.sequence, m.from, m.to, m.cause);
             assert_eq!(moved.map(told), expected.last().map(event), "transition");

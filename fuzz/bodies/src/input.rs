@@ -23,6 +23,10 @@ impl<'a> Input<'a> {
         self.byte() & 1 == 1
     }
 
+    pub(crate) fn one_in(&mut self, n: u8) -> bool {
+        self.byte().is_multiple_of(n)
+    }
+
     /// A number below `n`.
     pub(crate) fn below(&mut self, n: usize) -> usize {
         usize::from(self.byte()) % n.max(1)

@@ -731,5 +731,5 @@ impl Twin {
 
 fn nanos(duration: Duration) -> i128 {
     // Past 584 years all durations are alike.
-    duration.as_nanos().min(u128::from(u64::MAX)) as i128
+    duration.as_nanos().min(u128::from(u64::MAX)).cast_signed()
 }

@@ -129,7 +129,7 @@ impl Driver {
             13 => self.stale.extend(self.breaker.admit_at(self.now)),
             14 => {
                 settle(&mut self.config, input);
-                if input.byte() % 4 == 0 {
+                if input.one_in(4) {
                     self.config = config(input);
                     if self.config.window != self.window.config() {
                         self.window = Window::new(self.config.window, self.counted);
@@ -186,7 +186,7 @@ impl Driver {
         let rules = || possible.iter().map(|counts| self.rule(*counts));
         match made {
             Some(made) => {
-                assert!(rules().any(|rule| rule == Some(made)), "tripped by {made:?} of {possible:?}")
+                assert!(rules().any(|rule| rule == Some(made)), "tripped by {made:?} of {possible:?}");
             }
             // A success is looked at only now and then, unless the buckets are narrow.
             None if looks || self.interval() == 1 => {

@@ -25,7 +25,7 @@ pub(crate) struct Outstanding {
 
 impl Outstanding {
     pub(crate) fn new(after_nanos: u128) -> Self {
-        Self { tick: after_nanos.div_ceil(8).max(1) as i128, looked: 0, calls: Vec::new() }
+        Self { tick: after_nanos.div_ceil(8).max(1).cast_signed(), looked: 0, calls: Vec::new() }
     }
 
     fn tick(&self, elapsed: i128) -> i128 {

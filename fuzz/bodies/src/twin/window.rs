@@ -33,7 +33,7 @@ pub(crate) struct Window {
 impl Window {
     pub(crate) fn new(config: WindowConfig, before: u64) -> Self {
         let (width, buckets) = match config {
-            WindowConfig::Time { length, buckets, .. } => (length.as_nanos() as i128, buckets),
+            WindowConfig::Time { length, buckets, .. } => (length.as_nanos().cast_signed(), buckets),
             WindowConfig::Count { calls, buckets, .. } => (i128::from(calls), buckets),
             other => unreachable!("{other:?} has no twin"),
         };
