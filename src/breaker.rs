@@ -89,15 +89,15 @@ impl CircuitBreaker {
         Ok(Permit::new(&self.core, self.admit()?))
     }
 
-    /// [`try_acquire`](Self::try_acquire) at `now`. The permit's result may be given with or without a
-    /// time; use the breaker's clock for both or for neither.
+    /// [`try_acquire`](Self::try_acquire) at `now`. Give the permit's result with a time too; dropped, it
+    /// is recorded at this one.
     ///
     /// # Errors
     ///
     /// As `try_acquire`.
     #[inline(always)]
     pub fn try_acquire_at(&self, now: u64) -> Result<Permit<'_>, Rejected> {
-        Ok(Permit::new(&self.core, self.admit_at(now)?))
+        Ok(Permit::new(&self.core, self.admit_at(now)?.by_callers_time(now)))
     }
 
     /// [`try_acquire`](Self::try_acquire) with a permit that owns the breaker.
@@ -115,7 +115,7 @@ impl CircuitBreaker {
     ///
     /// As `try_acquire`.
     pub fn try_acquire_owned_at(&self, now: u64) -> Result<OwnedPermit, Rejected> {
-        Ok(OwnedPermit::new(self.core.clone(), self.admit_at(now)?))
+        Ok(OwnedPermit::new(self.core.clone(), self.admit_at(now)?.by_callers_time(now)))
     }
 
     /// Asks for leave to make one call, to be handed back with [`record`](Self::record).

@@ -1,13 +1,12 @@
 //! Named instances, one per name.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use papaya::Guard;
 
-use crate::breaker::{CircuitBreaker, CircuitBreakerBuilder, CircuitBreakerConfig};
+use crate::breaker::{CircuitBreaker, CircuitBreakerBuilder, CircuitBreakerConfig, Transition};
 use crate::error::{ConfigError, RegistryConflict, RegistryError};
-use crate::sync::{AtomicBool, Ordering, fence};
 
 type Template = dyn Fn(CircuitBreakerBuilder) -> CircuitBreakerBuilder + Send + Sync;
 
@@ -41,7 +40,8 @@ pub struct Registry(Arc<Shared>);
 struct Shared {
     breakers: papaya::HashMap<Arc<str>, CircuitBreaker>,
     template: Box<Template>,
-    disabled: AtomicBool,
+    /// Taken to add a breaker and to turn the switch, never to look one up.
+    disabled: Mutex<bool>,
 }
 
 impl Registry {
@@ -58,7 +58,7 @@ impl Registry {
         Self(Arc::new(Shared {
             breakers: papaya::HashMap::new(),
             template: Box::new(template),
-            disabled: AtomicBool::new(false),
+            disabled: Mutex::new(false),
         }))
     }
 
@@ -121,16 +121,11 @@ impl Registry {
         init: impl FnOnce(CircuitBreakerBuilder) -> CircuitBreakerBuilder,
     ) -> Result<CircuitBreaker, ConfigError> {
         let name: Arc<str> = name.into();
-        let builder = (self.0.template)(CircuitBreaker::builder(name.clone()));
-        let fresh = init(builder).build()?;
-        let breaker = self.0.breakers.pin().get_or_insert(name, fresh).clone();
-        // SeqCst: pairs with the fence in `disable_all`; either the switch finds this breaker or this
-        // thread finds the switch.
-        fence(Ordering::SeqCst);
-        if self.0.disabled.load(Ordering::Relaxed) {
-            breaker.disable();
-        }
-        Ok(breaker)
+        let builder = init((self.0.template)(CircuitBreaker::builder(name.clone())));
+        // Under the lock the switch stands still, so that it reaches this breaker in one way or the other.
+        let disabled = self.0.disabled.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = builder.start_disabled(*disabled).build()?;
+        Ok(self.0.breakers.pin().get_or_insert(name, fresh).clone())
     }
 
     /// Takes the breaker of this name out; those who hold it keep it.
@@ -161,26 +156,36 @@ impl Registry {
 
     /// Disables every breaker, and every one that is added from now on: all calls pass.
     pub fn disable_all(&self) {
-        self.0.disabled.store(true, Ordering::Relaxed);
-        // SeqCst: pairs with the fence in `insert`.
-        fence(Ordering::SeqCst);
-        for breaker in self.breakers() {
-            breaker.disable();
-        }
+        self.switch(true, |breaker| breaker.disable());
+    }
+
+    /// [`disable_all`](Self::disable_all) at `now`.
+    pub fn disable_all_at(&self, now: u64) {
+        self.switch(true, |breaker| breaker.disable_at(now));
     }
 
     /// Enables every breaker that is disabled, by [`disable_all`](Self::disable_all) or by hand; each
     /// begins closed.
     pub fn enable_all(&self) {
-        self.0.disabled.store(false, Ordering::Relaxed);
+        self.switch(false, |breaker| breaker.enable());
+    }
+
+    /// [`enable_all`](Self::enable_all) at `now`.
+    pub fn enable_all_at(&self, now: u64) {
+        self.switch(false, |breaker| breaker.enable_at(now));
+    }
+
+    fn switch(&self, disabled: bool, turn: impl Fn(&CircuitBreaker) -> Option<Transition>) {
+        let mut switch = self.0.disabled.lock().unwrap_or_else(PoisonError::into_inner);
+        *switch = disabled;
         for breaker in self.breakers() {
-            breaker.enable();
+            turn(&breaker);
         }
     }
 
     /// Whether new breakers begin disabled.
     pub fn is_disabled(&self) -> bool {
-        self.0.disabled.load(Ordering::Relaxed)
+        *self.0.disabled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

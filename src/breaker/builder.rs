@@ -26,6 +26,7 @@ pub struct CircuitBreakerBuilder {
     events: Option<EventQueue>,
     dirty: Option<DirtySet>,
     seed: Option<u64>,
+    disabled: bool,
 }
 
 impl CircuitBreakerBuilder {
@@ -38,6 +39,7 @@ impl CircuitBreakerBuilder {
             events: None,
             dirty: None,
             seed: None,
+            disabled: false,
         }
     }
 
@@ -158,6 +160,12 @@ impl CircuitBreakerBuilder {
         self
     }
 
+    /// Whether the breaker begins disabled.
+    pub(crate) fn start_disabled(mut self, disabled: bool) -> Self {
+        self.disabled = disabled;
+        self
+    }
+
     /// Builds the breaker.
     ///
     /// # Errors
@@ -176,6 +184,7 @@ impl CircuitBreakerBuilder {
             stripes,
             events: self.events,
             dirty: self.dirty,
+            disabled: self.disabled,
             seed: self.seed.unwrap_or_else(|| RandomState::new().hash_one(&self.name)),
             name: self.name,
         });

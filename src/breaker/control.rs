@@ -36,12 +36,12 @@ impl Core {
                     CircuitState::Closed | CircuitState::Disabled => failures,
                 };
                 failures = before.max(at_least);
-                self.set_trip_count(failures);
+                self.set_trip_count(next.epoch(), failures);
             }
             self.prepared(&rules, step)
         })?;
         if clear {
-            self.streak.publish(moved.epoch, 0);
+            self.streak.publish(moved.epoch, 0, self.epoch());
         }
         Some(self.announce(moved, before, now, failures))
     }
@@ -71,7 +71,8 @@ impl CircuitBreaker {
         self.core.steer(now, false, 0, |word| word.force(Cause::ForcedOpen, OpenUntil::Forced))
     }
 
-    /// Closes the breaker with no failures pending. `None` when it was closed already.
+    /// Closes the breaker with no failures pending. `None`, and nothing changes, when it was closed
+    /// already: [`reset`](Self::reset) forgets the failures of a closed breaker too.
     pub fn force_close(&self) -> Option<Transition> {
         self.force_close_at(self.now())
     }
@@ -110,9 +111,8 @@ impl CircuitBreaker {
 
     /// [`reset`](Self::reset) at `now`.
     pub fn reset_at(&self, now: u64) -> Option<Transition> {
-        let moved = self.core.steer(now, true, 0, |word| word.close(Cause::Reset, true));
         self.core.forget_failures();
-        moved
+        self.core.steer(now, true, 0, |word| word.close(Cause::Reset, true))
     }
 
     /// The settings in force.

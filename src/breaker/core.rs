@@ -53,8 +53,8 @@ const ORIGIN_MARGIN: u64 = 24 * 60 * 60 * 1_000_000_000;
 /// The epoch before the first, so that the first may still be stamped.
 const NO_EPOCH: u32 = u32::MAX;
 
-/// `last_failure_at` before any failure.
-const NEVER: u64 = u64::MAX;
+/// `last_failure_at` before any failure; other values are a time plus one.
+const NEVER: u64 = 0;
 
 /// The shared state of one breaker.
 pub(crate) struct Core {
@@ -69,7 +69,7 @@ pub(crate) struct Core {
     /// How many probes it was granted.
     pub(super) granted: WordCell<TaggedWord>,
     /// Failures that made the last opening.
-    trip_count: AtomicU64,
+    trip_count: WordCell<TaggedWord>,
     pub(super) last_failure_at: AtomicU64,
     /// The greatest transition number: the epoch in full width.
     pub(super) sequence: AtomicU64,
@@ -115,16 +115,18 @@ pub(super) struct Parts {
     pub(super) events: Option<EventQueue>,
     pub(super) dirty: Option<DirtySet>,
     pub(super) seed: u64,
+    pub(super) disabled: bool,
 }
 
 impl Core {
     pub(super) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { name, rules, clock, stripes, events, dirty, seed } = parts;
+        let Parts { name, rules, clock, stripes, events, dirty, seed, disabled } = parts;
+        let word = if disabled { BreakerWord::NEW_DISABLED } else { BreakerWord::NEW };
         Arc::new_cyclic(|weak: &Weak<Self>| {
             let live: Weak<dyn Live> = weak.clone();
             let core = Self {
                 hot: Hot {
-                    word: WordCell::new(BreakerWord::NEW),
+                    word: WordCell::new(word),
                     needs: AtomicU64::new(0),
                     slow_after: AtomicU64::new(u64::MAX),
                     edge: AtomicU64::new(0),
@@ -139,7 +141,7 @@ impl Core {
                 streak: WordCell::new(TaggedWord::new(0, 0)),
                 grant: WordCell::new(TaggedWord::new(0, 0)),
                 granted: WordCell::new(TaggedWord::new(0, 0)),
-                trip_count: AtomicU64::new(0),
+                trip_count: WordCell::new(TaggedWord::new(NO_EPOCH, 0)),
                 last_failure_at: AtomicU64::new(NEVER),
                 sequence: AtomicU64::new(0),
                 version: AtomicU64::new(0),
@@ -170,7 +172,11 @@ impl Core {
     /// Puts new rules in force.
     pub(super) fn publish_rules(&self, rules: Rules) {
         // The version goes first: whoever works by older rules then finds that they were replaced.
+        // loom alone reads it with an Acquire; elsewhere the swap of the edge carries it.
+        #[cfg(fusewire_loom)]
         self.version.swap(rules.version, Ordering::Release);
+        #[cfg(not(fusewire_loom))]
+        self.version.store(rules.version, Ordering::Relaxed);
         self.rules.store(rules.into());
         // AcqRel: pairs with the AcqRel maximum in `open_edge`; whoever comes after this zero sees the
         // version, and what came before it is gone.
@@ -206,13 +212,21 @@ impl Core {
         now.saturating_sub(if origin == NO_ORIGIN { self.set_origin(now) } else { origin })
     }
 
+    /// As `elapsed`, for those who only look: it leaves an unset origin alone.
+    pub(super) fn elapsed_seen(&self, now: u64) -> u64 {
+        match self.hot.origin.load(Ordering::Relaxed) {
+            NO_ORIGIN => now.min(ORIGIN_MARGIN),
+            origin => now.saturating_sub(origin),
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn set_origin(&self, now: u64) -> u64 {
         let origin = now.saturating_sub(ORIGIN_MARGIN);
         let set = self.hot.origin.compare_exchange(NO_ORIGIN, origin, Ordering::Relaxed, Ordering::Relaxed);
         let origin = set.map_or_else(|found| found, |_| origin);
-        self.since.publish(0, units_up(now.saturating_sub(origin)));
+        self.since.publish(0, units_up(now.saturating_sub(origin)), 0);
         origin
     }
 
@@ -264,7 +278,8 @@ impl Core {
         let units = elapsed >> UNIT_SHIFT;
         if let Some(table) = &rules.hung {
             let epoch = self.hot.word.load().epoch();
-            let hung = table.sweep(epoch, table.tick(elapsed));
+            let retired = rules.retired.as_ref().map_or(0, |old| old.sweep(epoch, old.tick(elapsed)));
+            let hung = table.sweep(epoch, table.tick(elapsed)) + retired;
             self.record_hung(epoch, hung, now, &rules);
         }
         let before = self.since.load();
@@ -327,7 +342,7 @@ impl Core {
             Round::Unstamped => {
                 let start = units_up(elapsed);
                 if !mutant(Mutant::NoHelping) {
-                    self.since.publish(epoch, start);
+                    self.since.publish(epoch, start, self.epoch());
                 }
                 start.saturating_add(rules.round)
             }
@@ -359,7 +374,7 @@ impl Core {
     /// Whether the ramp after closing admits one more call.
     fn ramp_admits(&self, epoch: u32, elapsed: u64, rules: &Rules) -> bool {
         let start = self.since.load().of(epoch).unwrap_or_else(|| {
-            self.since.publish(epoch, units_up(elapsed));
+            self.since.publish(epoch, units_up(elapsed), self.epoch());
             units_up(elapsed)
         });
         let run = elapsed.saturating_sub(start << UNIT_SHIFT);
@@ -397,6 +412,12 @@ impl Core {
     #[inline(never)]
     fn record_other(&self, token: Token, outcome: Outcome, now: impl Fn() -> u64) -> Option<Transition> {
         match outcome {
+            Outcome::Success
+                if token.is_plain()
+                    && self.hot.needs.load(Ordering::Relaxed) & (needs::END | needs::COUNTED) == 0 =>
+            {
+                self.record_untimed(token)
+            }
             Outcome::Ignored => self.record_returned(token, IGNORED),
             Outcome::Cancelled if self.hot.needs.load(Ordering::Relaxed) & needs::CANCEL_FAILS == 0 => {
                 self.record_returned(token, CANCELLED)
@@ -411,6 +432,9 @@ impl Core {
         let needs = self.hot.needs.load(Ordering::Relaxed);
         if needs & needs::END != 0 {
             let now = now();
+            if self.hot.word.load() != BreakerWord::calm(token.epoch()) {
+                return self.record_slow(token, Outcome::Success, now);
+            }
             let took = token.started().map_or(0, |started| now.saturating_sub(started));
             // Acquire: pairs with the Release in `open_edge`; the count below is then seen only by sums
             // that also see the window's head in this bucket.
@@ -427,6 +451,21 @@ impl Core {
                 return self.check_counted(token, now());
             }
         }
+        None
+    }
+
+    /// A success that ends a row of failures, or while disabled: without rates it needs no time.
+    fn record_untimed(&self, token: Token) -> Option<Transition> {
+        let late = self.is_over(token);
+        self.hot.tally.add(if late { LATE } else { SUCCESS });
+        if !late {
+            let rules = self.rules();
+            let until = OpenUntil::Units(0);
+            self.hot
+                .word
+                .update(|word| word.finish(token.epoch(), Verdict::Success, None, until, &rules.word));
+        }
+        self.mark_dirty();
         None
     }
 
@@ -474,11 +513,12 @@ impl Core {
 
     /// Takes a followed call out of the table. False when it was declared hung before.
     fn leave(&self, token: Token, rules: &Rules) -> bool {
-        match (&rules.hung, token.table(), token.started()) {
-            (Some(table), Some(id), Some(started)) if table.id() == id => {
-                table.leave(token.epoch(), table.tick(self.elapsed(started)))
-            }
-            _ => true,
+        let (Some(id), Some(started)) = (token.table(), token.started()) else { return true };
+        let mut tables = rules.hung.iter().chain(&rules.retired);
+        match tables.find(|table| table.id() == id) {
+            Some(table) => table.leave(token.epoch(), table.tick(self.elapsed(started))),
+            // Two reconfigurations ago: nobody knows whether it was declared hung, so it counts once at most.
+            None => false,
         }
     }
 
@@ -607,7 +647,7 @@ impl Core {
                 && moved.to == CircuitState::Open
             {
                 // Before the exchange, whose Release brings it to whoever sees the breaker open.
-                self.trip_count.store(self.failures_of(word, verdict, trip, *moved), Ordering::Relaxed);
+                self.set_trip_count(moved.epoch, self.failures_of(word, verdict, trip, *moved));
                 #[cfg(fusewire_loom)]
                 if mutant(Mutant::OpenBeforeDeadline) {
                     self.hot.word.overwrite(BreakerWord::open(moved.epoch, OpenUntil::Units(0)));
@@ -616,7 +656,7 @@ impl Core {
             self.prepared(rules, step)
         });
         if let Effect::Moved(Moved { to: CircuitState::Open, epoch, .. }) = effect {
-            self.streak.publish(epoch, nth);
+            self.streak.publish(epoch, nth, self.epoch());
         }
         (effect, before)
     }
@@ -695,7 +735,7 @@ impl Core {
         {
             rates.window.restart(self.full_epoch(moved.epoch), &self.hot.tally.sum());
         }
-        self.since.publish(moved.epoch, units_up(elapsed));
+        self.since.publish(moved.epoch, units_up(elapsed), self.epoch());
         let sequence = self.full_epoch(moved.epoch);
         self.sequence.fetch_max(sequence, Ordering::Relaxed);
         if moved.from != moved.to {
@@ -725,24 +765,28 @@ impl Core {
     }
 
     fn note_failure(&self, now: u64) {
-        let last = self.last_failure_at.load(Ordering::Relaxed);
-        let now = now.min(NEVER - 1);
-        if last == NEVER || now > last {
-            self.last_failure_at.store(now, Ordering::Relaxed);
-        }
+        self.last_failure_at.fetch_max(now.saturating_add(1), Ordering::Relaxed);
     }
 
+    /// The failures that made the last opening.
     pub(super) fn trip_count(&self) -> u64 {
-        self.trip_count.load(Ordering::Relaxed)
+        self.trip_count.load().value()
     }
 
-    pub(super) fn set_trip_count(&self, count: u64) {
-        self.trip_count.store(count, Ordering::Relaxed);
+    /// Says, before the exchange that would enter `epoch`, how many failures make it an opening. Of
+    /// several who try the greatest count stands, so it is never less than the winner's.
+    pub(super) fn set_trip_count(&self, epoch: u32, count: u64) {
+        self.trip_count.join(epoch, count, epoch, u64::max);
+    }
+
+    /// The present epoch.
+    pub(super) fn epoch(&self) -> u32 {
+        self.hot.word.load().epoch()
     }
 
     pub(super) fn last_failure(&self) -> Option<u64> {
         let at = self.last_failure_at.load(Ordering::Relaxed);
-        (at != NEVER).then_some(at)
+        (at != NEVER).then(|| at - 1)
     }
 
     pub(super) fn forget_failures(&self) {
@@ -774,7 +818,7 @@ impl Core {
             return;
         }
         // AcqRel: Release pairs with the Acquire in `record_calm`; Acquire pairs with the Release of the
-        // store of zero in `reconfigure`, whose version this thread then sees.
+        // swap to zero in `publish_rules`, whose version this thread then sees.
         self.hot.edge.fetch_max(edge, Ordering::AcqRel);
         if self.version.load(Ordering::Relaxed) != version && !mutant(Mutant::EdgeUnchecked) {
             self.hot.edge.swap(0, Ordering::Relaxed);
@@ -813,7 +857,7 @@ impl Core {
         let rates = rules.rates.as_ref()?;
         let sum = self.hot.tally.sum();
         let tick = match (rates.span, now) {
-            (Span::Nanos(width), Some(now)) => self.elapsed(now) / width,
+            (Span::Nanos(width), Some(now)) => self.elapsed_seen(now) / width,
             _ => 0,
         };
         let tick = tick.max(rates.window.tick());

@@ -12,7 +12,8 @@ use super::token::{Outcome, Token, Transition};
 #[inline(never)]
 pub(super) fn abandon(core: &Core, token: Token, now: impl Fn() -> u64) {
     let outcome = if std::thread::panicking() { Outcome::Failure } else { Outcome::Cancelled };
-    core.record_with(token, outcome, now);
+    // A call that began by the caller's own time cannot end by the breaker's clock.
+    core.record_with(token, outcome, || token.callers_time().unwrap_or_else(&now));
 }
 
 /// Leave to make one call. Finish it with [`success`](Self::success), [`failure`](Self::failure) or

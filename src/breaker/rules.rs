@@ -16,6 +16,8 @@ pub(super) struct Rules {
     pub(super) word: WordRules,
     pub(super) rates: Option<Rates>,
     pub(super) hung: Option<Arc<HungTable>>,
+    /// The table before it, for the calls that were out when it was replaced.
+    pub(super) retired: Option<Arc<HungTable>>,
     /// How many tables of outstanding calls there were, so that no two of them are taken for one.
     tables: u16,
     /// How long an undecided round stands, in units.
@@ -120,6 +122,9 @@ impl Rules {
                 Arc::new(HungTable::new(nanos(after), tables))
             })
         });
+        let table = before.and_then(|before| before.hung.as_ref());
+        let replaced = table.filter(|table| hung.as_ref().is_none_or(|new| new.id() != table.id()));
+        let retired = replaced.or(before.and_then(|before| before.retired.as_ref())).cloned();
         let word = WordRules {
             failure_threshold: config.failure_threshold.map_or(u64::MAX, u64::from),
             half_open_requests: u64::from(config.half_open_requests),
@@ -127,7 +132,7 @@ impl Rules {
             granted: config.probes == ProbeMode::Granted,
         };
         let round = units_up(nanos(config.round_timeout()));
-        Self { config, word, rates, hung, tables, round, version }
+        Self { config, word, rates, hung, retired, tables, round, version }
     }
 
     /// How long the open period lasts that begins as the `nth` in a row (from 1); `draw` is a random

@@ -7,15 +7,15 @@ use super::core::Core;
 use super::token::Transition;
 use crate::clock::nanos;
 use crate::sync::Ordering;
-use crate::word::breaker::{Cause, CircuitState, Grant, OpenUntil, UNIT_SHIFT, units_up};
-use crate::word::cell::{Step, WordCell};
-use crate::word::is_newer_epoch;
-use crate::word::tagged::TaggedWord;
+use crate::word::breaker::{BreakerWord, Cause, CircuitState, Grant, OpenUntil, UNIT_SHIFT, units_up};
+use crate::word::cell::Step;
 
 impl Core {
     fn apply_remote(&self, generation: u64, state: CircuitState, since: u64, now: u64) -> Option<Transition> {
         let mut known = self.control.lock().unwrap_or_else(PoisonError::into_inner);
-        if generation <= *known {
+        let word = self.hot.word.load();
+        // What was done here by hand stands, and the fleet may say it again afterwards.
+        if generation <= *known || word.is_forced_open() || word.state() == CircuitState::Disabled {
             return None;
         }
         *known = generation;
@@ -26,11 +26,14 @@ impl Core {
         };
         let threshold = rules.config.failure_threshold.map_or(1, u64::from);
         self.steer(now, false, threshold, |word| {
-            // What was done here by hand stands.
             if word.is_forced_open() || word.state() == CircuitState::Disabled {
                 return Step::Keep(None);
             }
             match (state, word.state()) {
+                // The same open period, said again.
+                (CircuitState::Open, _) if word == BreakerWord::open(word.epoch(), open_until()) => {
+                    Step::Keep(None)
+                }
                 (CircuitState::Open, _) => word.force(Cause::Remote, open_until()),
                 // Probes are handed out by the fleet: the way is open for a grant.
                 (CircuitState::HalfOpen, CircuitState::Closed | CircuitState::Open) => {
@@ -43,24 +46,21 @@ impl Core {
     }
 
     fn grant_probes(&self, n: u32, until: u64, now: u64) -> (bool, Option<Transition>) {
+        let rules = self.rules();
         let units = self.elapsed(now) >> UNIT_SHIFT;
         let deadline = units_up(self.elapsed(until));
+        if !rules.word.granted || deadline <= units {
+            return (false, None);
+        }
         let before = self.since.load();
         let (epoch, moved) = match self.hot.word.update(|word| word.grant(units)) {
             Grant::Began(moved) => (moved.epoch, Some(moved)),
             Grant::Within { epoch } => (epoch, None),
             Grant::Refused => return (false, None),
         };
-        let join = |cell: &WordCell<TaggedWord>, value: u64, join: fn(u64, u64) -> u64| {
-            cell.update(|word: TaggedWord| match word.of(epoch) {
-                Some(known) => Step::Set(TaggedWord::new(epoch, join(known, value)), ()),
-                None if is_newer_epoch(epoch, word.epoch()) => Step::Set(TaggedWord::new(epoch, value), ()),
-                None => Step::Keep(()),
-            });
-        };
         // The deadline first: the places are what lets callers in.
-        join(&self.grant, deadline, u64::max);
-        join(&self.granted, u64::from(n), u64::saturating_add);
+        self.grant.join(epoch, deadline, self.epoch(), u64::max);
+        self.granted.join(epoch, u64::from(n), self.epoch(), u64::saturating_add);
         self.wanted.store(false, Ordering::Relaxed);
         (true, moved.map(|moved| self.announce(moved, before, now, self.trip_count())))
     }
@@ -72,7 +72,8 @@ impl CircuitBreaker {
     /// newer than the last one changes nothing. `since` is when the state began, on this breaker's
     /// clock: an open one ends `recovery_timeout` after it.
     ///
-    /// A breaker that was forced open or disabled here stays so. A half-open state opens the way for
+    /// A breaker that was forced open or disabled here stays so, and has not taken the generation over:
+    /// say it again once that is undone. A half-open state opens the way for
     /// [`grant_probes_at`](Self::grant_probes_at).
     pub fn apply_remote_at(
         &self,
@@ -95,12 +96,13 @@ impl CircuitBreaker {
         self.core.wanted.load(Ordering::Relaxed)
     }
 
-    /// Lets `n` calls more through as probes, until `until` on the breaker's clock: from open, once its
-    /// time has passed, or within a round that was granted before. After `until`, a round with no place
-    /// left and no verdict falls back to open and asks again.
+    /// Lets `n` calls more through as probes, until `until` on the breaker's clock (to 0.26 ms): from
+    /// open, once its time has passed, or within a round that was granted before. A round has at most
+    /// `half_open_requests` probes, however many were granted. At the first call after `until`, a round
+    /// without a verdict falls back to open and asks again.
     ///
-    /// False when the state has no use for a grant. Meant for
-    /// [`ProbeMode::Granted`](crate::ProbeMode::Granted).
+    /// False, and nothing is granted, when the state has no use for it, `until` has passed, or probes are
+    /// not [`ProbeMode::Granted`](crate::ProbeMode::Granted).
     pub fn grant_probes_at(&self, n: u32, until: u64, now: u64) -> bool {
         self.core.grant_probes(n, until, now).0
     }

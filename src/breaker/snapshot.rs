@@ -63,10 +63,11 @@ fn share(part: u64, whole: u64) -> f64 {
 impl Core {
     fn totals(&self, now: Option<u64>) -> Totals {
         let rules = self.rules();
-        let mut word = self.hot.word.load();
         // Read again when a transition came between, so that counts and state belong together; a
         // breaker that moves faster than it can be read four times is shown as it was last read.
-        for _ in 0..4 {
+        let mut tries = 0;
+        loop {
+            let word = self.hot.word.load();
             let totals = Totals {
                 hung: self.hung.load(Ordering::Relaxed),
                 transitions: TransitionTotals::from_array(std::array::from_fn(|i| {
@@ -77,30 +78,25 @@ impl Core {
                 sequence: self.full_epoch(word.epoch()),
                 ..Totals::from_counters(self.hot.tally.sum())
             };
-            let after = self.hot.word.load();
-            if after.epoch() == word.epoch() {
+            tries += 1;
+            if tries == 4 || self.hot.word.load().epoch() == word.epoch() {
                 return totals;
             }
-            word = after;
-        }
-        Totals {
-            sequence: self.full_epoch(word.epoch()),
-            consecutive_failures: word.failures(),
-            window: self.window_counts(&rules, word.epoch(), now),
-            ..Totals::from_counters(self.hot.tally.sum())
         }
     }
 
     fn failure_count(&self, word: BreakerWord) -> u64 {
         match word.state() {
             CircuitState::Closed => word.failures(),
-            CircuitState::Open | CircuitState::HalfOpen => self.trip_count(),
+            CircuitState::Open | CircuitState::HalfOpen => {
+                self.trip_count().max(self.rules().config.failure_threshold.map_or(0, u64::from))
+            }
             CircuitState::Disabled => 0,
         }
     }
 
     fn time_until_retry(&self, word: BreakerWord, now: u64) -> Duration {
-        let elapsed = self.elapsed(now);
+        let elapsed = self.elapsed_seen(now);
         let until = match word.state() {
             CircuitState::Closed | CircuitState::Disabled => 0,
             CircuitState::Open => match word.open_until() {
@@ -129,8 +125,8 @@ impl CircuitBreaker {
         self.core.hot.word.load().state()
     }
 
-    /// While closed the failures in a row; while open or half-open the failures that opened it, which
-    /// are never fewer than `failure_threshold` if that rule did.
+    /// While closed the failures in a row; while open or half-open the failures that opened it, and never
+    /// fewer than `failure_threshold`, whatever opened it. An event has the count as it was.
     pub fn failure_count(&self) -> u64 {
         self.core.failure_count(self.core.hot.word.load())
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::{RejectReason, Rejected};
 use crate::observe::Record;
+use crate::word::EPOCH_BITS;
 use crate::word::breaker::{Cause, CircuitState};
 
 /// How a guarded call ended.
@@ -39,6 +40,8 @@ pub struct Token {
 const PROBE: u64 = 1;
 const TIMED: u64 = 1 << 1;
 const FOLLOWED: u64 = 1 << 2;
+/// The start is the caller's own time, not the breaker's clock's.
+const CALLERS: u64 = 1 << 4;
 /// Above the flags: which table of outstanding calls follows the call.
 const TABLE_SHIFT: u32 = 16;
 const EPOCH_SHIFT: u32 = 32;
@@ -52,6 +55,19 @@ impl Token {
     #[inline(always)]
     pub(super) const fn timed(epoch: u32, started: u64) -> Self {
         Self { started, tag: (epoch as u64) << EPOCH_SHIFT | TIMED }
+    }
+
+    /// Notes the caller's own time, for a permit that may be dropped without a result.
+    #[inline(always)]
+    pub(super) const fn by_callers_time(mut self, now: u64) -> Self {
+        self.started = now;
+        self.tag |= TIMED | CALLERS;
+        self
+    }
+
+    /// The caller's own time at admission, if that is what the call was admitted by.
+    pub(super) const fn callers_time(self) -> Option<u64> {
+        if self.tag & CALLERS == 0 { None } else { Some(self.started) }
     }
 
     pub(super) const fn as_probe(mut self) -> Self {
@@ -99,7 +115,8 @@ impl Token {
     /// A token from [`to_raw`](Self::to_raw). Any two words are safe: those of no token are taken for
     /// some call's, of an epoch that is most likely over.
     pub const fn from_raw((started, tag): (u64, u64)) -> Self {
-        Self { started, tag }
+        let epoch = (tag >> EPOCH_SHIFT) & ((1 << EPOCH_BITS) - 1);
+        Self { started, tag: epoch << EPOCH_SHIFT | tag & ((1 << EPOCH_SHIFT) - 1) }
     }
 }
 

@@ -46,16 +46,17 @@ impl CoarseClock {
                 "resolution is 0ns; allowed: more than zero",
             ));
         }
-        let Self { now, .. } = Self::driven();
+        let clock = Self::driven();
+        clock.tick();
+        let Self { now, .. } = clock;
         let upkeep = Upkeep::spawn(now.clone(), resolution)?;
         Ok(Self { now, _upkeep: Some(Arc::new(upkeep)) })
     }
 
-    /// A clock that stands still until the caller moves it, with [`tick`](Self::tick) or
+    /// A clock that stands at zero until the caller moves it, with [`tick`](Self::tick) or
     /// [`tick_to`](Self::tick_to).
     pub fn driven() -> Self {
-        let now = Precise::get().now();
-        Self { now: Arc::new(crossbeam_utils::CachePadded::new(AtomicU64::new(now))), _upkeep: None }
+        Self { now: Arc::new(crossbeam_utils::CachePadded::new(AtomicU64::new(0))), _upkeep: None }
     }
 
     /// Stores the precise time; gives it back.

@@ -4,8 +4,9 @@
 //! independent, and each has its own entry; an exporter merges them.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// What an instance is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,11 +32,15 @@ pub trait Live: Any + Send + Sync {
     fn name(&self) -> &str;
 }
 
-type Entries = papaya::HashMap<usize, Weak<dyn Live>>;
+type Entries = BTreeMap<usize, Weak<dyn Live>>;
 
-fn entries() -> &'static Entries {
-    static ENTRIES: OnceLock<Entries> = OnceLock::new();
-    ENTRIES.get_or_init(Entries::new)
+/// Behind a lock that only building, dropping and listing take: a lock-free map would keep entries, and
+/// with them the memory of instances that are gone, until many more had left, and could not be left from
+/// a thread-local's destructor.
+fn entries() -> MutexGuard<'static, Entries> {
+    static ENTRIES: Mutex<Entries> = Mutex::new(BTreeMap::new());
+    // Nothing that can panic runs under the lock.
+    ENTRIES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An instance's place in the directory; it leaves on drop. The key is the instance's address, which
@@ -46,19 +51,19 @@ pub(crate) struct Registration(usize);
 /// Enters an instance. Called from within `Arc::new_cyclic`, so the entry may not be alive yet.
 pub(crate) fn register(instance: Weak<dyn Live>) -> Registration {
     let key = instance.as_ptr().addr();
-    entries().pin().insert(key, instance);
+    entries().insert(key, instance);
     Registration(key)
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        entries().pin().remove(&self.0);
+        // The entry is let go of after the lock.
+        let _entry = entries().remove(&self.0);
     }
 }
 
-/// All instances that are alive now, in no particular order.
-///
-/// Lock-free; an instance that is made or dropped meanwhile may or may not be among them.
+/// All instances that are alive now, in no particular order. One that is made or dropped meanwhile may or
+/// may not be among them.
 pub fn live() -> Vec<Arc<dyn Live>> {
-    entries().pin().values().filter_map(Weak::upgrade).collect()
+    entries().values().filter_map(Weak::upgrade).collect()
 }

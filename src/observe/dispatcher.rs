@@ -12,7 +12,8 @@ use crate::sync::{AtomicBool, AtomicU64, Ordering};
 /// A thread that hands the events of a queue to a listener, one after the other.
 ///
 /// The listener may call the breakers, be slow or panic: calls go on without it, later events wait in
-/// their bounded rings, and a panic is counted and the next event delivered. Dropping the dispatcher
+/// their bounded rings, and a panic is counted and the next event delivered. Of several dispatchers of one
+/// queue each event goes to one, and only a single one keeps the order of a breaker's events. Dropping the dispatcher
 /// delivers what is there and ends the thread.
 ///
 /// ```
@@ -52,6 +53,8 @@ impl Dispatcher {
         let theirs = (queue.clone(), control.clone());
         let thread = std::thread::Builder::new().name("fusewire-events".into()).spawn(move || {
             let (queue, control) = theirs;
+            let this = std::thread::current();
+            queue.shared().ready.subscribe(&this);
             loop {
                 // Read before the queue, so that what was published before the stop is delivered.
                 // Acquire: pairs with the Release in `drop`.
@@ -64,10 +67,12 @@ impl Dispatcher {
                     control.delivered.fetch_add(1, Ordering::Relaxed);
                 }
                 if stop {
-                    return;
+                    break;
                 }
-                queue.shared().ready.wait(|| !control.stop.load(Ordering::Acquire));
+                // A mark or a stop since the look above has left its token: this returns at once.
+                std::thread::park();
             }
+            queue.shared().ready.unsubscribe(&this);
         })?;
         Ok(Self { control, thread: Some(thread) })
     }

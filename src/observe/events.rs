@@ -120,10 +120,12 @@ impl EventQueue {
         std::iter::from_fn(|| self.pop()).map(&mut visit).count()
     }
 
-    /// How many events were overwritten before anybody took them.
+    /// How many events were overwritten before anybody took them, those of breakers that are gone
+    /// included.
     pub fn dropped(&self) -> u64 {
         let gone = self.0.dropped.load(Ordering::Relaxed);
-        let live: u64 = self.0.ready.all().iter().map(|source| source.journal.dropped()).sum();
+        let live: u64 =
+            self.0.ready.all().iter().map(|source| source.journal.dropped() + source.journal.overrun()).sum();
         gone + live
     }
 
@@ -150,7 +152,10 @@ impl Shared {
             // Acquire: pairs with the Release in the publisher's drop.
             let gone = source.gone.load(Ordering::Acquire);
             if let Some((sequence, record)) = source.journal.read() {
-                return Some(source.event(sequence, &record));
+                let event = source.event(sequence, &record);
+                // To the end of the line, so that one that flaps does not keep the others waiting.
+                reading.rotate_left(1);
+                return Some(event);
             }
             if let Some(source) = reading.pop_front()
                 && gone > 0

@@ -1,10 +1,11 @@
 //! A drainable set of members: marking is one bit, draining takes all marked ones.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 
-use crate::sync::{AtomicBool, AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, Ordering, fence};
 
 /// Members a leaf.
 const LEAF: usize = 64;
@@ -16,8 +17,7 @@ const LEAF: usize = 64;
 #[derive(Debug)]
 pub(crate) struct ReadySet<T> {
     members: Mutex<Members<T>>,
-    waiting: AtomicBool,
-    waiter: ArcSwapOption<std::thread::Thread>,
+    subscribers: ArcSwap<Vec<Thread>>,
 }
 
 #[derive(Debug)]
@@ -38,8 +38,7 @@ impl<T: Clone> ReadySet<T> {
     pub(crate) fn new() -> Self {
         Self {
             members: Mutex::new(Members { leaves: Vec::new(), slots: Vec::new(), free: Vec::new() }),
-            waiting: AtomicBool::new(false),
-            waiter: ArcSwapOption::empty(),
+            subscribers: ArcSwap::from_pointee(Vec::new()),
         }
     }
 
@@ -70,19 +69,36 @@ impl<T: Clone> ReadySet<T> {
         }
     }
 
-    /// Marks a member and wakes the drainer if it sleeps.
+    /// Marks a member and wakes the subscribed threads.
     pub(crate) fn mark(&self, place: &Place) {
         // Release: pairs with the Acquire of the swap in `take`; the drainer sees what was written
         // before the mark.
         place.leaf.fetch_or(1 << (place.index % LEAF), Ordering::Release);
-        // SeqCst: pairs with the fence in `wait`; either the drainer sees the mark or this thread sees
-        // that it waits.
+        // SeqCst: pairs with the fence in `subscribe`; either the new subscriber's first look sees the
+        // mark or this thread sees the subscriber.
         fence(Ordering::SeqCst);
-        if self.waiting.load(Ordering::Relaxed)
-            && let Some(thread) = self.waiter.load().as_deref()
-        {
+        for thread in self.subscribers.load().iter() {
             thread.unpark();
         }
+    }
+
+    /// From here on every mark unparks `thread`: one that looks at the set and then parks misses none.
+    pub(crate) fn subscribe(&self, thread: &Thread) {
+        self.subscribers.rcu(|threads| {
+            let mut threads = Vec::clone(threads);
+            threads.push(thread.clone());
+            threads
+        });
+        // SeqCst: pairs with the fence in `mark`.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Ends a subscription.
+    pub(crate) fn unsubscribe(&self, thread: &Thread) {
+        self.subscribers.rcu(|threads| {
+            let others = threads.iter().filter(|other| other.id() != thread.id());
+            others.cloned().collect::<Vec<_>>()
+        });
     }
 
     /// Takes all marked members, with their indices, and unmarks them.
@@ -114,23 +130,6 @@ impl<T: Clone> ReadySet<T> {
     /// All members.
     pub(crate) fn all(&self) -> Vec<T> {
         self.members().slots.iter().flatten().cloned().collect()
-    }
-
-    fn any_marked(&self) -> bool {
-        self.members().leaves.iter().any(|leaf| leaf.load(Ordering::Relaxed) != 0)
-    }
-
-    /// Parks the calling thread until a member is marked or somebody unparks it; it may also
-    /// return early. One thread waits at a time: the last one to call is the one that is woken.
-    pub(crate) fn wait(&self, keep_waiting: impl Fn() -> bool) {
-        self.waiter.store(Some(Arc::new(std::thread::current())));
-        self.waiting.store(true, Ordering::Relaxed);
-        // SeqCst: pairs with the fence in `mark`.
-        fence(Ordering::SeqCst);
-        if !self.any_marked() && keep_waiting() {
-            std::thread::park();
-        }
-        self.waiting.store(false, Ordering::Relaxed);
     }
 }
 

@@ -272,6 +272,9 @@ impl BreakerWord {
     /// Closed, first epoch, no failures.
     pub(crate) const NEW: Self = Self::calm(0);
 
+    /// Disabled, first epoch.
+    pub(crate) const NEW_DISABLED: Self = Self::pack(CircuitState::Disabled, 0, 0);
+
     const fn pack(state: CircuitState, epoch: u32, payload: u64) -> Self {
         Self(STATE.put(state as u64) | EPOCH.put(epoch as u64) | payload)
     }
@@ -368,7 +371,7 @@ impl BreakerWord {
     pub(crate) fn places_left(self, granted: Option<u64>, rules: &WordRules) -> u64 {
         let Some((out, succeeded)) = self.probes() else { return 0 };
         let places = if rules.granted {
-            granted.unwrap_or(0)
+            granted.unwrap_or(0).min(rules.half_open_requests)
         } else {
             // One that has as many successes as a smaller number now asks for closes with the next.
             rules.half_open_requests.max(succeeded + 1)
@@ -408,15 +411,16 @@ impl BreakerWord {
             CircuitState::HalfOpen => {
                 let (out, succeeded) = (OUT.get(self.0), SUCCEEDED.get(self.0));
                 match round {
-                    // A round with places left is not replaced: one that sees a call an hour must
-                    // still be able to close.
-                    _ if self.places_left(granted, rules) > 0 => {
-                        Step::Set(Self::half_open(epoch, out + 1, succeeded), Admission::Probe { epoch })
-                    }
+                    // A grant ends with its time, whatever it left unused: others may have it by now.
                     Round::Over if rules.granted => {
                         let (next, moved) =
                             self.enter(Cause::RoundExpired, |e| Self::open(e, OpenUntil::Units(0)));
                         Step::Set(next, Admission::RoundLapsed { moved })
+                    }
+                    // A round with places left is not replaced: one that sees a call an hour must
+                    // still be able to close.
+                    _ if self.places_left(granted, rules) > 0 => {
+                        Step::Set(Self::half_open(epoch, out + 1, succeeded), Admission::Probe { epoch })
                     }
                     Round::Over => self.first_probe(Cause::RoundExpired),
                     round => Step::Keep(Admission::Full { epoch, round }),
@@ -631,7 +635,9 @@ mod tests {
     fn a_granted_round_has_the_places_that_were_granted() {
         let rules = WordRules { granted: true, ..RULES };
         let word = BreakerWord::half_open(4, 1, 1);
-        assert_eq!([None, Some(1), Some(7)].map(|n| word.places_left(n, &rules)), [0, 0, 5]);
+        assert_eq!([None, Some(1), Some(2), Some(7)].map(|n| word.places_left(n, &rules)), [0, 0, 0, 0]);
+        let fresh = BreakerWord::half_open(4, 0, 0);
+        assert_eq!([None, Some(1), Some(7)].map(|n| fresh.places_left(n, &rules)), [0, 1, 2]);
     }
 
     #[test]
