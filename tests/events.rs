@@ -271,3 +271,23 @@ fn a_listener_may_end_its_own_dispatcher() {
     assert_eq!(receiver.recv(), Ok(1));
     assert_eq!(receiver.recv(), Err(mpsc::RecvError), "the thread has ended");
 }
+
+#[test]
+fn of_two_dispatchers_on_one_queue_the_one_that_stays_is_woken() {
+    let events = EventQueue::new();
+    let breaker = build(builder("orders", &events));
+    let one = Dispatcher::spawn(&events, |_| ()).expect("a thread");
+    let mut made = 0;
+    // Both sleep, whichever came last, when the other ends.
+    for _ in 0..50 {
+        let other = Dispatcher::spawn(&events, |_| ()).expect("a thread");
+        breaker.reset_at(0);
+        made += 1;
+        wait_until("neither was woken", || one.delivered() + other.delivered() >= made);
+        made -= other.delivered();
+        drop(other);
+        breaker.reset_at(0);
+        made += 1;
+        wait_until("the one that stayed was not woken", || one.delivered() == made);
+    }
+}
