@@ -81,7 +81,8 @@ pub(crate) struct Core {
     pub(super) wanted: AtomicBool,
     /// Serialises reconfiguration and remote states; holds the last remote generation.
     pub(super) control: Mutex<u64>,
-    publisher: Option<Publisher>,
+    /// Boxed, because most breakers have none and each holds the place.
+    publisher: Option<Box<Publisher>>,
     pub(super) name: Arc<str>,
     seed: u64,
     _registration: Registration,
@@ -147,7 +148,7 @@ impl Core {
                 ramp_turn: AtomicU64::new(0),
                 wanted: AtomicBool::new(false),
                 control: Mutex::new(0),
-                publisher: events.map(|queue| queue.publisher(name.clone())),
+                publisher: events.map(|queue| Box::new(queue.publisher(name.clone()))),
                 name,
                 seed,
                 _registration: register(live),
