@@ -123,7 +123,7 @@ impl EventQueue {
     /// How many events were overwritten before anybody took them.
     pub fn dropped(&self) -> u64 {
         let gone = self.0.dropped.load(Ordering::Relaxed);
-        let live: u64 = self.0.ready.all().iter().map(|source| source.journal.dropped()).sum();
+        let live: u64 = self.0.ready.all().iter().map(|source| source.journal.overwritten()).sum();
         gone + live
     }
 

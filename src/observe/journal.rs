@@ -181,9 +181,15 @@ impl Journal {
         (self.newest() + 1).saturating_sub(self.next.load(Ordering::Relaxed))
     }
 
-    /// How many records were overwritten before they were read.
+    /// How many records the reader passed over because they were overwritten.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// How many records were overwritten before they were read, also those that the reader has not come
+    /// to yet.
+    pub fn overwritten(&self) -> u64 {
+        self.dropped() + self.unread().saturating_sub(self.slots.len() as u64)
     }
 }
 

@@ -1,10 +1,11 @@
 //! A drainable set of members: marking is one bit, draining takes all marked ones.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 
-use crate::sync::{AtomicBool, AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, Ordering, fence};
 
 /// Members a leaf.
 const LEAF: usize = 64;
@@ -16,8 +17,9 @@ const LEAF: usize = 64;
 #[derive(Debug)]
 pub(crate) struct ReadySet<T> {
     members: Mutex<Members<T>>,
-    waiting: AtomicBool,
-    waiter: ArcSwapOption<std::thread::Thread>,
+    /// How many threads wait, so that marking looks at the list only when there is one.
+    waiting: AtomicU64,
+    waiters: ArcSwap<Vec<Thread>>,
 }
 
 #[derive(Debug)]
@@ -38,8 +40,8 @@ impl<T: Clone> ReadySet<T> {
     pub(crate) fn new() -> Self {
         Self {
             members: Mutex::new(Members { leaves: Vec::new(), slots: Vec::new(), free: Vec::new() }),
-            waiting: AtomicBool::new(false),
-            waiter: ArcSwapOption::empty(),
+            waiting: AtomicU64::new(0),
+            waiters: ArcSwap::default(),
         }
     }
 
@@ -70,7 +72,7 @@ impl<T: Clone> ReadySet<T> {
         }
     }
 
-    /// Marks a member and wakes the drainer if it sleeps.
+    /// Marks a member and wakes whoever sleeps for it.
     pub(crate) fn mark(&self, place: &Place) {
         // Release: pairs with the Acquire of the swap in `take`; the drainer sees what was written
         // before the mark.
@@ -78,10 +80,12 @@ impl<T: Clone> ReadySet<T> {
         // SeqCst: pairs with the fence in `wait`; either the drainer sees the mark or this thread sees
         // that it waits.
         fence(Ordering::SeqCst);
-        if self.waiting.load(Ordering::Relaxed)
-            && let Some(thread) = self.waiter.load().as_deref()
-        {
-            thread.unpark();
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            // All of them: one that takes nothing sleeps again, one that was not woken might be the only
+            // one left.
+            for thread in self.waiters.load().iter() {
+                thread.unpark();
+            }
         }
     }
 
@@ -120,17 +124,20 @@ impl<T: Clone> ReadySet<T> {
         self.members().leaves.iter().any(|leaf| leaf.load(Ordering::Relaxed) != 0)
     }
 
-    /// Parks the calling thread until a member is marked or somebody unparks it; it may also
-    /// return early. One thread waits at a time: the last one to call is the one that is woken.
+    /// Parks the calling thread until a member is marked or somebody unparks it; it may also return
+    /// early. Any number of threads may wait.
     pub(crate) fn wait(&self, keep_waiting: impl Fn() -> bool) {
-        self.waiter.store(Some(Arc::new(std::thread::current())));
-        self.waiting.store(true, Ordering::Relaxed);
+        let me = std::thread::current();
+        self.waiters.rcu(|waiters| waiters.iter().chain([&me]).cloned().collect::<Vec<_>>());
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         // SeqCst: pairs with the fence in `mark`.
         fence(Ordering::SeqCst);
         if !self.any_marked() && keep_waiting() {
             std::thread::park();
         }
-        self.waiting.store(false, Ordering::Relaxed);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let others = |waiter: &&Thread| waiter.id() != me.id();
+        self.waiters.rcu(|waiters| waiters.iter().filter(others).cloned().collect::<Vec<_>>());
     }
 }
 
