@@ -598,8 +598,10 @@ impl Core {
         let before = self.since.load();
         let mut nth = 0;
         let effect = self.hot.word.update(|word| {
-            let until;
-            (until, nth) = self.opening(word, now, rules);
+            let mut until = OpenUntil::Units(0);
+            if trip.is_some() || verdict != Verdict::Success {
+                (until, nth) = self.opening(word, now, rules);
+            }
             let step = word.finish(epoch, verdict, trip.map(|(cause, _)| cause), until, &rules.word);
             if let Step::Set(_, Effect::Moved(moved)) = &step
                 && moved.to == CircuitState::Open

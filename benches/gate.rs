@@ -1,0 +1,191 @@
+//! The gate: every hot path of the breaker beside the machine's primitives, held to the budgets of `gate.toml`.
+//!
+//! `cargo bench --bench gate` prints one table, writes `target/gate.json` and fails if a path is over budget.
+#![allow(clippy::disallowed_methods, reason = "it measures: wall time")]
+
+use std::hint::black_box;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::OnceLock;
+use std::time::Duration;
+use std::{env, fs};
+
+use fusewire::{CircuitBreaker, CircuitBreakerBuilder, Clock, DirtySet, Totals, WindowConfig};
+use fusewire_harness::{BudgetError, Budgets, HotPath, Machine, Plan, Primitive, Report};
+
+/// How many runs a busy machine gets to show one that is within budget. A path that is slow is slow in each.
+const ATTEMPTS: u32 = 2;
+
+fn main() -> ExitCode {
+    match gate() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("gate: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn gate() -> Result<bool, Box<dyn std::error::Error>> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let budgets = Budgets::parse(&fs::read_to_string(manifest.join("benches/gate.toml"))?)?;
+    let mut paths = Primitive::paths();
+    paths.extend(hot_paths());
+    if !env::args().any(|argument| argument == "--bench") {
+        // Built without optimisation by `cargo test`: only that everything runs and has a budget.
+        let plan = Plan { repetitions: 1, sample: Duration::from_micros(50), ..Plan::default() };
+        budgets.hold(&plan.measure(&paths))?;
+        return Ok(true);
+    }
+
+    let plan = Plan::default();
+    let mut report = measure(&plan, &paths, &budgets)?;
+    for _ in 1..ATTEMPTS {
+        if report.over().is_empty() {
+            break;
+        }
+        println!("over budget, once more\n");
+        report = measure(&plan, &paths, &budgets)?;
+    }
+    write(&report)?;
+    for row in report.over() {
+        eprintln!("gate: {} takes {:.2} of {}, its budget is {}", row.path, row.ratio, row.unit, row.budget);
+    }
+    Ok(report.over().is_empty())
+}
+
+fn measure(plan: &Plan, paths: &[HotPath], budgets: &Budgets) -> Result<Report, BudgetError> {
+    let measured = plan.measure(paths);
+    let report = budgets.hold(&measured)?;
+    println!("{}\n{measured}\n\n{report}", Machine::here());
+    Ok(report)
+}
+
+/// `gate.json` goes beside the build, wherever that is.
+fn write(report: &Report) -> std::io::Result<()> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new("target"));
+    let mut json = report.to_json();
+    json["machine"] = Machine::here().to_string().into();
+    fs::write(target.join("gate.json"), format!("{json:#}\n"))
+}
+
+fn breaker(configure: impl FnOnce(CircuitBreakerBuilder) -> CircuitBreakerBuilder) -> CircuitBreaker {
+    configure(CircuitBreaker::builder("gate")).build().expect("a valid configuration")
+}
+
+/// One clock for all: its thread should be as idle here as in a program.
+fn coarse() -> Clock {
+    static CLOCK: OnceLock<Clock> = OnceLock::new();
+    CLOCK.get_or_init(|| Clock::coarse(Duration::from_millis(1)).expect("a thread for the clock")).clone()
+}
+
+/// Ten seconds in ten buckets.
+fn windowed(builder: CircuitBreakerBuilder) -> CircuitBreakerBuilder {
+    let window = WindowConfig::time(Duration::from_secs(10), 10);
+    builder.window(window).failure_rate(0.5).minimum_calls(100).clock(coarse())
+}
+
+/// Hung calls are looked for after a time that no call here takes.
+fn hung(builder: CircuitBreakerBuilder) -> CircuitBreakerBuilder {
+    builder.clock(coarse()).count_hung_after(Duration::from_mins(1))
+}
+
+/// A path on one breaker. A number for a path that does not count its calls would be worth nothing.
+fn on(
+    name: &str,
+    breaker: CircuitBreaker,
+    counted: fn(&Totals) -> u64,
+    operation: impl Fn(&CircuitBreaker) + Send + Sync + 'static,
+) -> HotPath {
+    let totals = breaker.clone();
+    let path = HotPath::new(name, move || operation(&breaker));
+    let before = counted(&totals.totals());
+    path.run(1000);
+    assert_eq!(counted(&totals.totals()) - before, 1000, "{name} does not count every call");
+    path
+}
+
+fn success(name: &str, breaker: CircuitBreaker) -> HotPath {
+    on(
+        name,
+        breaker,
+        |totals| totals.success,
+        |breaker| {
+            if let Ok(permit) = breaker.try_acquire() {
+                black_box(());
+                permit.success();
+            }
+        },
+    )
+}
+
+fn call(name: &str, breaker: CircuitBreaker) -> HotPath {
+    on(
+        name,
+        breaker,
+        |totals| totals.success,
+        |breaker| {
+            let _ = black_box(breaker.call(|| Ok::<u32, ()>(black_box(1))).is_ok());
+        },
+    )
+}
+
+fn failure(name: &str, breaker: CircuitBreaker) -> HotPath {
+    on(
+        name,
+        breaker,
+        |totals| totals.failure,
+        |breaker| {
+            if let Ok(permit) = breaker.try_acquire() {
+                black_box(());
+                permit.failure();
+            }
+        },
+    )
+}
+
+fn refusal(name: &str, breaker: CircuitBreaker) -> HotPath {
+    on(
+        name,
+        breaker,
+        |totals| totals.rejected.open,
+        |breaker| {
+            let _ = black_box(breaker.try_acquire().is_err());
+        },
+    )
+}
+
+fn open() -> CircuitBreaker {
+    let breaker = breaker(|builder| {
+        builder.failure_threshold(1).recovery_timeout(Duration::from_hours(1)).clock(coarse())
+    });
+    breaker.try_acquire().expect("closed").failure();
+    breaker
+}
+
+fn hot_paths() -> Vec<HotPath> {
+    let plain = || breaker(|builder| builder);
+    let slow = |builder| windowed(builder).slow_calls(Duration::from_secs(1), 0.5);
+    let count = |builder: CircuitBreakerBuilder| {
+        builder.window(WindowConfig::count(1000, 10)).failure_rate(0.5).minimum_calls(100)
+    };
+    let never = |builder: CircuitBreakerBuilder| builder.failure_threshold(u32::MAX).clock(coarse());
+    let dirty = DirtySet::new();
+    vec![
+        success("closed", plain()),
+        success("closed, two threads", plain()).threads(2),
+        call("closed, call", plain()),
+        call("closed, call, two threads", plain()).threads(2),
+        success("closed, windowed", breaker(windowed)),
+        success("closed, windowed, two threads", breaker(windowed)).threads(2),
+        success("closed, slow calls", breaker(slow)),
+        success("closed, count window", breaker(count)),
+        success("closed, hung calls", breaker(hung)),
+        success("closed, hung calls, two threads", breaker(hung)).threads(2),
+        success("closed, dirty set", breaker(|builder| builder.dirty_set(&dirty))),
+        failure("failure", breaker(never)),
+        refusal("open", open()),
+        refusal("open, two threads", open()).threads(2),
+    ]
+}

@@ -1,0 +1,286 @@
+//! After a thread's first use, the hot path neither allocates nor enters the kernel; and what a breaker takes.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::fs;
+use std::hint::black_box;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use fusewire::{
+    CircuitBreaker, CircuitBreakerBuilder, Clock, EventQueue, ManualClock, RejectReason, WindowConfig,
+};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    /// Bytes that the thread holds; negative when it gave back what another thread asked for.
+    static BYTES: Cell<i64> = const { Cell::new(0) };
+}
+
+/// Counts what each thread asks for and gives back.
+struct Counting;
+
+fn count(calls: u64, more: usize, less: usize) {
+    ALLOCATIONS.set(ALLOCATIONS.get() + calls);
+    BYTES.set(BYTES.get() + more.cast_signed() as i64 - less.cast_signed() as i64);
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[allow(unsafe_code, reason = "an allocator cannot be had without")]
+// SAFETY: every call is handed to the system's allocator as it came. Counting touches a thread-local cell that
+// needs neither an allocation nor a destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(1, layout.size(), 0);
+        // SAFETY: the caller's promise is the one that `System` asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(1, size, layout.size());
+        // SAFETY: as in `alloc`; the pointer came from `System`.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(0, 0, layout.size());
+        // SAFETY: as in `realloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// Something that a thread does again and again, with the breaker that it does it to.
+struct Case {
+    name: &'static str,
+    step: Box<dyn FnMut()>,
+}
+
+impl Case {
+    fn new(name: &'static str, step: impl FnMut() + 'static) -> Self {
+        Self { name, step: Box::new(step) }
+    }
+
+    fn repeat(&mut self, times: u32) {
+        for _ in 0..times {
+            (self.step)();
+        }
+    }
+}
+
+fn breaker(configure: impl FnOnce(CircuitBreakerBuilder) -> CircuitBreakerBuilder) -> CircuitBreaker {
+    configure(CircuitBreaker::builder("hot")).build().expect("a valid configuration")
+}
+
+/// One clock for all: its thread should be as idle here as in a program.
+fn coarse() -> Clock {
+    static CLOCK: OnceLock<Clock> = OnceLock::new();
+    CLOCK.get_or_init(|| Clock::coarse(Duration::from_millis(1)).expect("a thread for the clock")).clone()
+}
+
+fn windowed(builder: CircuitBreakerBuilder) -> CircuitBreakerBuilder {
+    let window = WindowConfig::time(Duration::from_millis(100), 10); // short, so that boundaries are crossed
+    builder.failure_threshold(None).window(window).failure_rate(1.0).minimum_calls(10)
+}
+
+/// Five successes for each failure, so that no rule trips.
+fn mixed(name: &'static str, breaker: CircuitBreaker) -> Case {
+    let mut calls = 0_u32;
+    Case::new(name, move || {
+        calls += 1;
+        let permit = breaker.try_acquire().expect("it stays closed");
+        if calls.is_multiple_of(6) {
+            permit.failure()
+        } else {
+            permit.success()
+        };
+    })
+}
+
+fn refused(name: &'static str, breaker: CircuitBreaker, reason: RejectReason) -> Case {
+    Case::new(name, move || {
+        let rejected = breaker.try_acquire().expect_err("it refuses");
+        assert_eq!(black_box(rejected).reason, reason);
+    })
+}
+
+fn open(clock: Clock) -> CircuitBreaker {
+    let breaker = breaker(|builder| {
+        builder.failure_threshold(1).recovery_timeout(Duration::from_hours(1)).clock(clock)
+    });
+    breaker.try_acquire().expect("closed").failure();
+    breaker
+}
+
+/// A half-open breaker whose only probe is out. The probe is leaked: its lease is an hour.
+fn half_open() -> CircuitBreaker {
+    let clock = ManualClock::new();
+    let breaker = breaker(|builder| {
+        let builder =
+            builder.failure_threshold(1).half_open_requests(1).recovery_timeout(Duration::from_secs(1));
+        builder.half_open_timeout(Duration::from_hours(1)).clock(Clock::from(&clock))
+    });
+    breaker.try_acquire().expect("closed").failure();
+    clock.advance(Duration::from_secs(2));
+    std::mem::forget(breaker.try_acquire_owned().expect("the first probe"));
+    breaker
+}
+
+fn cases() -> Vec<Case> {
+    let consecutive = || breaker(|builder| builder.failure_threshold(u32::MAX));
+    let (success, failure, ignored, cancelled, call, raw) =
+        (consecutive(), consecutive(), consecutive(), consecutive(), consecutive(), consecutive());
+    let owned = consecutive();
+    let forced = consecutive();
+    forced.force_open();
+    let hung =
+        breaker(|builder| builder.failure_threshold(u32::MAX).count_hung_after(Duration::from_mins(1)));
+    let slow = breaker(|builder| windowed(builder).slow_calls(Duration::from_secs(1), 1.0).clock(coarse()));
+    let count = breaker(|builder| {
+        builder
+            .failure_threshold(None)
+            .window(WindowConfig::count(600, 10))
+            .failure_rate(1.0)
+            .minimum_calls(10)
+    });
+    vec![
+        Case::new("success", move || {
+            success.try_acquire().expect("closed").success();
+        }),
+        Case::new("failure below the threshold", move || {
+            failure.try_acquire().expect("closed").failure();
+        }),
+        Case::new("ignored", move || {
+            ignored.try_acquire().expect("closed").ignore();
+        }),
+        Case::new("cancelled", move || drop(cancelled.try_acquire().expect("closed"))),
+        Case::new("call", move || {
+            call.call(|| Ok::<u32, ()>(black_box(1))).expect("closed");
+        }),
+        Case::new("raw token", move || {
+            let token = raw.admit().expect("closed");
+            raw.record(token, fusewire::Outcome::Success);
+        }),
+        Case::new("owned permit", move || {
+            owned.try_acquire_owned().expect("closed").success();
+        }),
+        Case::new("success, hung calls counted", move || {
+            hung.try_acquire().expect("closed").success();
+        }),
+        mixed("time window, coarse clock", breaker(|builder| windowed(builder).clock(coarse()))),
+        mixed("time window, precise clock", breaker(|builder| windowed(builder).clock(Clock::precise()))),
+        mixed("slow calls, coarse clock", slow),
+        mixed("count window", count),
+        refused("refused, open, coarse clock", open(coarse()), RejectReason::Open),
+        refused("refused, open, precise clock", open(Clock::precise()), RejectReason::Open),
+        refused("refused, forced open", forced, RejectReason::ForcedOpen),
+        refused("refused, half-open and full", half_open(), RejectReason::HalfOpen),
+    ]
+}
+
+const FIRST_USE: u32 = 10;
+
+#[test]
+fn the_hot_path_does_not_allocate() {
+    for mut case in cases() {
+        case.repeat(FIRST_USE);
+        let before = ALLOCATIONS.get();
+        case.repeat(10_000);
+        assert_eq!(ALLOCATIONS.get() - before, 0, "{} allocates", case.name);
+    }
+}
+
+#[test]
+fn the_counter_counts() {
+    let before = ALLOCATIONS.get();
+    black_box(Box::new(black_box(1)));
+    assert_eq!(ALLOCATIONS.get() - before, 1);
+}
+
+/// What docs/performance.md and docs/limitations.md say. The directory of live breakers is in it.
+#[test]
+fn a_breaker_takes_as_many_bytes_as_documented() {
+    const BREAKERS: i64 = 1000;
+    let bytes = |configure: &dyn Fn(CircuitBreakerBuilder) -> CircuitBreakerBuilder| {
+        let mut breakers = Vec::with_capacity(BREAKERS as usize);
+        let before = BYTES.get();
+        breakers.extend((0..BREAKERS).map(|_| breaker(|builder| configure(builder.stripes(1)))));
+        (BYTES.get() - before) / BREAKERS
+    };
+    let window = |buckets| {
+        move |builder: CircuitBreakerBuilder| {
+            builder.window(WindowConfig::time(Duration::from_secs(10), buckets)).failure_rate(0.5)
+        }
+    };
+    let queue = EventQueue::with_capacity(100);
+    let one = bytes(&|builder| builder);
+    let stripe = (bytes(&|builder| builder.stripes(9)) - one) / 8;
+    let ten = bytes(&window(10)) - one;
+    let bucket = (bytes(&window(110)) - one - ten) / 100;
+    let hung = bytes(&|builder| builder.count_hung_after(Duration::from_secs(30))) - one;
+    let event = (bytes(&|builder| builder.events(&queue)) - one) / 100;
+    println!("one stripe {one}, each further {stripe}; ten buckets {ten}, each further {bucket}");
+    println!("hung calls {hung}; an event of a queue's capacity {event}");
+    assert!(one <= 1024, "1 KiB, with its entry in the directory");
+    assert!(stripe <= 136 && ten <= 640 && bucket <= 40 && hung <= 2560 && event <= 44);
+}
+
+const CHILD: &str = "FUSEWIRE_HOT_PATH_CHILD";
+/// Paths that do not exist. Asking for them is how the traced thread says where it is.
+const BEGIN: &str = "/fusewire-hot-path/begin/";
+const END: &str = "/fusewire-hot-path/end/";
+
+/// Runs this test again under `strace` and looks at what the thread asked of the kernel between two marks.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_hot_path_enters_no_system_call() {
+    if std::env::var_os(CHILD).is_some() {
+        for mut case in cases() {
+            case.repeat(FIRST_USE);
+            let (begin, end) = (format!("{BEGIN}{}", case.name), format!("{END}{}", case.name));
+            let _ = fs::metadata(&begin);
+            case.repeat(1_000_000);
+            let _ = fs::metadata(&end);
+        }
+        return;
+    }
+
+    let log = std::env::temp_dir().join(format!("fusewire-hot-path-{}.strace", std::process::id()));
+    let this = std::env::current_exe().expect("tests run from a file");
+    let traced = Command::new("strace")
+        .args(["-f", "-qq", "-o"])
+        .arg(&log)
+        .arg(this)
+        .args(["--exact", "the_hot_path_enters_no_system_call", "--test-threads=1"])
+        .env(CHILD, "1")
+        .output();
+    let trace = fs::read_to_string(&log).unwrap_or_default();
+    let _ = fs::remove_file(&log);
+    match traced {
+        Ok(output) if output.status.success() && trace.contains(END) => {}
+        Ok(output) if trace.contains(BEGIN) => panic!("the traced run failed: {output:?}"),
+        other => return println!("skipped: strace is missing or may not trace here: {other:?}"),
+    }
+
+    // Each line begins with the thread's number. Other threads, a clock's for one, may do what they like.
+    let mut seen = 0;
+    let mut within: Option<(&str, &str)> = None;
+    for line in trace.lines() {
+        let (thread, call) = line.split_once(' ').expect("a thread and what it did");
+        match within {
+            None if call.contains(BEGIN) => within = Some((thread, call)),
+            Some((marked, _)) if thread == marked && call.contains(END) => {
+                within = None;
+                seen += 1;
+            }
+            Some((marked, begin)) if thread == marked => {
+                // The end of a mark that another thread's line has cut in two is no call of its own.
+                assert!(call.contains("resumed>"), "after {begin}\nthe hot path did {call}");
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(seen, cases().len(), "every case was traced");
+}
