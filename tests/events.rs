@@ -68,6 +68,7 @@ fn a_ring_keeps_the_last_events_and_counts_the_others() {
     for _ in 0..10 {
         breaker.reset_at(0);
     }
+    assert_eq!(events.dropped(), 6, "also before anybody looks");
     assert_eq!(sequences(&events), [7, 8, 9, 10]);
     assert_eq!(events.dropped(), 6);
     breaker.reset_at(0);
@@ -270,4 +271,24 @@ fn a_listener_may_end_its_own_dispatcher() {
     breaker.reset_at(0);
     assert_eq!(receiver.recv(), Ok(1));
     assert_eq!(receiver.recv(), Err(mpsc::RecvError), "the thread has ended");
+}
+
+#[test]
+fn of_two_dispatchers_on_one_queue_the_one_that_stays_is_woken() {
+    let events = EventQueue::new();
+    let breaker = build(builder("orders", &events));
+    let one = Dispatcher::spawn(&events, |_| ()).expect("a thread");
+    let mut made = 0;
+    // Both sleep, whichever came last, when the other ends.
+    for _ in 0..50 {
+        let other = Dispatcher::spawn(&events, |_| ()).expect("a thread");
+        breaker.reset_at(0);
+        made += 1;
+        wait_until("neither was woken", || one.delivered() + other.delivered() >= made);
+        made -= other.delivered();
+        drop(other);
+        breaker.reset_at(0);
+        made += 1;
+        wait_until("the one that stayed was not woken", || one.delivered() == made);
+    }
 }

@@ -124,8 +124,7 @@ impl EventQueue {
     /// included.
     pub fn dropped(&self) -> u64 {
         let gone = self.0.dropped.load(Ordering::Relaxed);
-        let live: u64 =
-            self.0.ready.all().iter().map(|source| source.journal.dropped() + source.journal.overrun()).sum();
+        let live: u64 = self.0.ready.all().iter().map(|source| source.journal.dropped()).sum();
         gone + live
     }
 

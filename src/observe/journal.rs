@@ -181,14 +181,10 @@ impl Journal {
         (self.newest() + 1).saturating_sub(self.next.load(Ordering::Relaxed))
     }
 
-    /// How many records are overwritten already, though the reader has not come to count them.
-    pub fn overrun(&self) -> u64 {
-        self.unread().saturating_sub(self.slots.len() as u64)
-    }
-
-    /// How many records were overwritten before they were read.
+    /// How many records were overwritten before they were read, those that the reader has not come to
+    /// yet included.
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.dropped.load(Ordering::Relaxed) + self.unread().saturating_sub(self.slots.len() as u64)
     }
 }
 
