@@ -467,7 +467,7 @@ fn reset_forgets_failures_and_makes_what_is_out_late() {
 }
 
 #[test]
-fn the_failure_count_of_an_opening_is_its_own() {
+fn the_failure_count_of_an_opening_is_never_below_the_threshold() {
     let breaker = build(builder().failure_threshold(5));
     fail(&breaker, 5, 0);
     assert_eq!(breaker.failure_count(), 5);
@@ -476,7 +476,7 @@ fn the_failure_count_of_an_opening_is_its_own() {
     breaker.disable_at(0);
     assert_eq!(breaker.failure_count(), 0);
     breaker.force_open_at(0);
-    assert_eq!(breaker.failure_count(), 0, "no failure led to this opening");
+    assert_eq!(breaker.failure_count(), 5, "never fewer than the threshold while open");
 }
 
 #[test]
@@ -579,7 +579,117 @@ fn a_state_from_elsewhere_is_taken_over_once() {
     assert!(remote(4, CircuitState::Closed, SECOND).is_some());
     breaker.force_open_at(SECOND);
     assert_eq!(remote(5, CircuitState::Closed, SECOND), None, "what was done by hand stands");
-    assert_eq!(breaker.remote_generation(), 5);
+    assert_eq!(breaker.remote_generation(), 4, "and what was said is not taken over");
+    breaker.force_close_at(SECOND);
+    assert!(remote(5, CircuitState::Open, 2 * SECOND).is_some(), "so it can be said again");
+    assert_eq!(breaker.apply_remote_at(6, CircuitState::Open, 2 * SECOND, 2 * SECOND), None, "nothing new");
+    assert_eq!(breaker.remote_generation(), 6);
+}
+
+#[test]
+fn a_grant_ends_with_its_time_and_never_exceeds_a_round() {
+    let breaker = opened(builder().half_open_requests(2).probes(ProbeMode::Granted));
+    assert!(!breaker.grant_probes_at(1, SECOND, SECOND), "its time has passed");
+    assert!(breaker.grant_probes_at(100, 5 * SECOND, SECOND));
+    let probes: Vec<_> = (0..10).filter_map(|_| breaker.admit_at(SECOND).ok()).collect();
+    assert_eq!(probes.len(), 2);
+    breaker.record_at(probes[0], Outcome::Cancelled, SECOND);
+    // A place is free, but its time is over: somebody else may have it by now.
+    assert_eq!(refused(&breaker, 6 * SECOND).reason, RejectReason::AwaitingGrant);
+    let local = opened(builder().half_open_requests(2));
+    assert!(local.admit_at(SECOND).is_ok());
+    assert!(!local.grant_probes_at(1, 5 * SECOND, SECOND), "it takes its own");
+}
+
+#[test]
+fn grants_work_after_any_number_of_transitions() {
+    let breaker = build(builder().half_open_requests(3).probes(ProbeMode::Granted));
+    for _ in 0..(1 << 21) + 5 {
+        breaker.reset_at(0);
+    }
+    fail(&breaker, 5, 0);
+    let later = 100 * SECOND;
+    assert!(breaker.grant_probes_at(3, later + SECOND, later));
+    assert!(breaker.admit_at(later).is_ok(), "a tag of half a circle ago hides the grant");
+}
+
+#[test]
+fn a_hung_call_counts_once_across_a_reconfiguration() {
+    let breaker = build(builder().count_hung_after(Duration::from_secs(1)));
+    let (hung, out) = (admit(&breaker, 0), admit(&breaker, SECOND));
+    admit(&breaker, 2 * SECOND - 1);
+    assert_eq!(breaker.totals().hung, 1);
+    reconfigure(&breaker, |config| config.count_hung_after = Some(Duration::from_secs(2)));
+    breaker.record_at(hung, Outcome::Failure, 2 * SECOND);
+    assert_eq!((breaker.totals().failure, breaker.totals().late), (1, 1));
+    admit(&breaker, 4 * SECOND);
+    assert_eq!(breaker.totals().hung, 3, "those that were out are still found");
+    breaker.record_at(out, Outcome::Success, 4 * SECOND);
+    assert_eq!(breaker.totals().late, 2);
+}
+
+#[test]
+fn a_permit_by_the_callers_time_is_abandoned_by_it() {
+    let unix = 1_790_000_000 * SECOND;
+    let breaker = build(builder().failure_threshold(1));
+    let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _permit = breaker.try_acquire_at(unix).expect("closed");
+        panic!("in mid-flight");
+    }));
+    assert!(dropped.is_err());
+    assert_eq!(breaker.last_failure_at(), Some(unix));
+    assert!(breaker.admit_at(unix + 1).is_err());
+}
+
+#[test]
+fn looking_does_not_decide_when_a_breaker_began() {
+    let unix = 1_790_000_000 * SECOND;
+    let breaker = build(builder().failure_threshold(1));
+    // By the process's own clock, as an exporter would.
+    breaker.snapshot();
+    breaker.time_until_retry();
+    breaker.totals();
+    fail(&breaker, 1, unix);
+    assert!(breaker.admit_at(unix + 1).is_err(), "open for its time");
+}
+
+#[test]
+fn totals_never_go_back() {
+    let breaker = build(builder());
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    breaker.disable_at(0);
+                    breaker.enable_at(0);
+                }
+            });
+        }
+        let mut last = 0;
+        for _ in 0..200_000 {
+            let closed = breaker.totals().transitions.closed;
+            assert!(closed >= last, "{closed} after {last}");
+            last = closed;
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_thread_local_may_hold_the_last_handle() {
+    use std::cell::RefCell;
+    thread_local! {
+        static HELD: RefCell<Option<CircuitBreaker>> = const { RefCell::new(None) };
+    }
+    std::thread::spawn(|| {
+        // The slot's destructor is registered before anything that building registers.
+        HELD.with(|held| *held.borrow_mut() = None);
+        let breaker = build(builder());
+        HELD.with(|held| *held.borrow_mut() = Some(breaker));
+    })
+    .join()
+    .expect("the destructor neither panics nor aborts");
 }
 
 #[test]

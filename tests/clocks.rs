@@ -156,7 +156,7 @@ fn gaps_of_years_are_told_apart_from_moments() {
 fn past_its_horizon_a_breaker_does_not_wait() {
     let year = 365 * 24 * 3600 * SECOND;
     let breaker = build(builder().clock(&ManualClock::new()));
-    assert_eq!(breaker.time_until_retry_at(0), Duration::ZERO);
+    assert_eq!(breaker.force_close_at(0), None);
     for now in [10 * year, 40 * year, 500 * year] {
         breaker.try_acquire_at(now).expect("closed").failure_at(now);
         assert_eq!(breaker.time_until_retry_at(now), Duration::ZERO);

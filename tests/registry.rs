@@ -9,7 +9,7 @@ use std::time::Duration;
 use fusewire::observe::{Kind, live};
 use fusewire::{
     CircuitBreaker, CircuitBreakerBuilder, CircuitBreakerConfig, CircuitState, Clock, EventQueue,
-    ManualClock, Registry, RegistryError,
+    ManualClock, Outcome, Registry, RegistryError,
 };
 
 /// A registry of small breakers that read no real clock.
@@ -147,6 +147,23 @@ fn the_switch_goes_both_ways() {
     assert_eq!(states, [CircuitState::Closed; 2]);
     breaker.try_acquire().expect("closed").failure();
     assert_eq!(breaker.state(), CircuitState::Open);
+}
+
+#[test]
+fn the_switch_can_be_turned_by_the_callers_time() {
+    let unix = 1_790_000_000_000_000_000;
+    let registry = registry();
+    let breaker = registry.get_or_create("unix", with_threshold(1)).expect("valid settings");
+    registry.disable_all_at(unix);
+    let late = registry.get_or_create("late", with_threshold(1)).expect("valid settings");
+    assert_eq!(late.state(), CircuitState::Disabled);
+    assert_eq!(late.totals().transitions.disabled, 0, "it was built so");
+    registry.enable_all_at(unix);
+    for breaker in [breaker, late] {
+        let token = breaker.admit_at(unix).expect("closed");
+        breaker.record_at(token, Outcome::Failure, unix);
+        assert!(breaker.admit_at(unix + 1).is_err(), "open for its time");
+    }
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl Core {
         let rules = self.rules();
         let units = self.elapsed(now) >> UNIT_SHIFT;
         let deadline = units_up(self.elapsed(until));
-        if !rules.word.granted || deadline <= units {
+        if !rules.word.granted || until <= now {
             return (false, None);
         }
         let before = self.since.load();

@@ -202,7 +202,19 @@ impl Driver {
         }
     }
 
+    /// The first operation that needs a time says when the breaker began; this one needs it and does
+    /// nothing else to a closed breaker.
+    fn tell(&mut self) {
+        if !self.told {
+            assert_eq!(self.breaker.force_close_at(self.now), None);
+            self.told = true;
+        }
+    }
+
     fn apply(&mut self, operation: Operation) {
+        if !matches!(operation, Operation::Time(_)) {
+            self.tell();
+        }
         match operation {
             Operation::Admit => {
                 if self.calls.len() < MOST_CALLS {
@@ -361,7 +373,6 @@ impl Driver {
 
     /// Compares everything that both show.
     fn check(&mut self, said: Said) {
-        self.told = true;
         let expected = std::mem::take(&mut self.twin.moves);
         let mut events = Vec::new();
         self.events.drain(|event| events.push(Move::of(&event)));

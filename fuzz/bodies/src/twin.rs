@@ -149,6 +149,8 @@ pub(crate) struct Twin {
     outstanding: Option<Outstanding>,
     /// The number of the list that is in use.
     list: u64,
+    /// The list before it, with its number.
+    retired: Option<(u64, Outstanding)>,
     calls: usize,
     /// Admissions in a row under one share of a ramp: the share, how many, how many passed.
     ramp: (f64, u32, u32),
@@ -173,6 +175,7 @@ impl Twin {
             windowed: 0,
             outstanding: None,
             list: 0,
+            retired: None,
             calls: 0,
             ramp: (0.0, 0, 0),
             moves: Vec::new(),
@@ -280,7 +283,7 @@ impl Twin {
     fn room(&self) -> i128 {
         let State::HalfOpen { out, succeeded, granted } = self.state else { return 0 };
         let places = if self.is_granted() {
-            granted.map_or(0, |(places, _)| places)
+            granted.map_or(0, |(places, _)| places.min(self.requests()))
         } else {
             // A round that a smaller number finds with successes enough closes with one more.
             self.requests().max(succeeded + 1)
@@ -311,7 +314,8 @@ impl Twin {
     /// Whether nothing is promised about an admission at this time: see [`Outstanding::is_past_horizon`].
     pub(crate) fn is_past_horizon(&self, now: u64) -> bool {
         let elapsed = self.elapsed(now);
-        self.outstanding.as_ref().is_some_and(|calls| calls.is_past_horizon(elapsed))
+        let mut lists = self.outstanding.iter().chain(self.retired.iter().map(|(_, calls)| calls));
+        lists.any(|calls| calls.is_past_horizon(elapsed))
     }
 
     pub(crate) fn admit(&mut self, now: u64, hint: Hint) -> Result<Call, Refused> {
@@ -338,6 +342,11 @@ impl Twin {
                 self.first_probe(Cause::RecoveryTimeout, now);
                 true
             }
+            // A grant ends with its time, used or not.
+            State::HalfOpen { granted, .. } if self.is_granted() && units >= self.round_until(granted) => {
+                self.enter(State::Open(Some(0)), Cause::RoundExpired, self.tripped_by, now);
+                return Err(self.await_grant());
+            }
             State::HalfOpen { out, succeeded, granted } if self.room() > 0 => {
                 self.state = State::HalfOpen { out: out + 1, succeeded, granted };
                 true
@@ -346,10 +355,6 @@ impl Twin {
                 let until = self.round_until(granted);
                 if units < until {
                     return Err(self.refuse_until(RejectReason::HalfOpen, until, now));
-                }
-                if self.is_granted() {
-                    self.enter(State::Open(Some(0)), Cause::RoundExpired, self.tripped_by, now);
-                    return Err(self.await_grant());
                 }
                 self.first_probe(Cause::RoundExpired, now);
                 true
@@ -400,7 +405,10 @@ impl Twin {
 
     fn find_hung(&mut self, now: u64) {
         let (elapsed, epoch) = (self.elapsed(now), self.epoch);
-        let hung = self.outstanding.as_mut().map_or(0, |calls| calls.look(elapsed, epoch));
+        let Some(calls) = &mut self.outstanding else { return };
+        let hung = calls.look(elapsed, epoch);
+        // Calls that were out when their list was replaced are still looked for.
+        let hung = hung + self.retired.as_mut().map_or(0, |(_, calls)| calls.look(elapsed, epoch));
         self.count_hung(hung, now);
     }
 
@@ -424,9 +432,11 @@ impl Twin {
 
     /// Takes a call out of the list of outstanding ones. False when it counted as hung before.
     fn end(&mut self, call: Call) -> bool {
-        match &mut self.outstanding {
-            Some(outstanding) if call.list == Some(self.list) => outstanding.end(call.id),
-            _ => true,
+        match (call.list, &mut self.outstanding, &mut self.retired) {
+            (None, ..) => true,
+            (Some(list), Some(calls), _) if list == self.list => calls.end(call.id),
+            (Some(list), _, Some((retired, calls))) if list == *retired => calls.end(call.id),
+            (Some(_), ..) => false,
         }
     }
 
@@ -614,6 +624,9 @@ impl Twin {
         }
         let after = config.count_hung_after;
         if before.is_none_or(|before| before.count_hung_after != after) {
+            if let Some(replaced) = self.outstanding.take() {
+                self.retired = Some((self.list, replaced));
+            }
             self.list += 1;
             self.outstanding = after.map(|after| Outstanding::new(after.as_nanos()));
         }
@@ -625,10 +638,11 @@ impl Twin {
         if generation <= self.generation {
             return;
         }
-        self.generation = generation;
+        // Not taken over, and so to be said again.
         if matches!(self.state, State::Open(None) | State::Disabled) {
             return;
         }
+        self.generation = generation;
         let threshold = self.config.failure_threshold.map_or(1, u64::from);
         let until = match (state, self.state) {
             (CircuitState::Closed, State::Closed { .. }) => return,
@@ -640,13 +654,20 @@ impl Twin {
             (CircuitState::HalfOpen, State::Closed { .. } | State::Open(_)) => 0,
             _ => return,
         };
+        if state == CircuitState::Open && self.state == State::Open(Some(until)) {
+            return;
+        }
         let failures = self.failures_by_hand(true, threshold);
         self.enter(State::Open(Some(until)), Cause::Remote, failures, now);
     }
 
     pub(crate) fn grant(&mut self, n: u32, until: u64, now: u64) -> bool {
         let (n, units) = (i128::from(n), self.elapsed(now) / UNIT);
-        let until = units_up(self.elapsed(until)).min(LAST_TIME);
+        let deadline = units_up(self.elapsed(until));
+        if !self.is_granted() || until <= now {
+            return false;
+        }
+        let until = deadline.min(LAST_TIME);
         match self.state {
             State::Open(Some(deadline)) if units >= deadline => {
                 let state = State::HalfOpen { out: 0, succeeded: 0, granted: Some((n, until)) };
@@ -676,7 +697,9 @@ impl Twin {
     pub(crate) fn failure_count(&self) -> u64 {
         match self.state {
             State::Closed { failures, .. } => failures,
-            State::Open(_) | State::HalfOpen { .. } => self.tripped_by,
+            State::Open(_) | State::HalfOpen { .. } => {
+                self.tripped_by.max(self.config.failure_threshold.map_or(0, u64::from))
+            }
             State::Disabled => 0,
         }
     }

@@ -96,7 +96,8 @@ impl Driver {
     fn new(config: CircuitBreakerConfig, stripes: usize, now: u64) -> Self {
         let breaker = CircuitBreaker::builder("window").config(config.clone()).stripes(stripes).build();
         let breaker = breaker.expect("only valid settings are decoded");
-        assert_eq!(breaker.time_until_retry_at(now), Duration::ZERO);
+        // The first operation that needs a time says when the breaker began.
+        assert_eq!(breaker.force_close_at(now), None);
         Self {
             breaker,
             window: Window::new(config.window, 0),
