@@ -156,7 +156,7 @@ impl Registry {
 
     /// Disables every breaker, and every one that is added from now on: all calls pass.
     pub fn disable_all(&self) {
-        self.switch(true, |breaker| breaker.disable());
+        self.switch(true, CircuitBreaker::disable);
     }
 
     /// [`disable_all`](Self::disable_all) at `now`.
@@ -167,7 +167,7 @@ impl Registry {
     /// Enables every breaker that is disabled, by [`disable_all`](Self::disable_all) or by hand; each
     /// begins closed.
     pub fn enable_all(&self) {
-        self.switch(false, |breaker| breaker.enable());
+        self.switch(false, CircuitBreaker::enable);
     }
 
     /// [`enable_all`](Self::enable_all) at `now`.

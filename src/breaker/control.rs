@@ -41,7 +41,7 @@ impl Core {
             self.prepared(&rules, step)
         })?;
         if clear {
-            self.streak.publish(moved.epoch, 0, self.epoch());
+            self.streak.publish(moved.epoch, 0, || self.epoch());
         }
         Some(self.announce(moved, before, now, failures))
     }

@@ -23,7 +23,7 @@ use crate::word::breaker::{
 };
 use crate::word::cell::{Step, WordCell};
 use crate::word::tagged::TaggedWord;
-use crate::word::widen_epoch;
+use crate::word::{next_epoch, widen_epoch};
 
 /// What the paths of admitted and recorded calls need beyond counting, a bit each. The bits are hints:
 /// each one leads to a path that reads the published rules and decides by those alone.
@@ -226,7 +226,7 @@ impl Core {
         let origin = now.saturating_sub(ORIGIN_MARGIN);
         let set = self.hot.origin.compare_exchange(NO_ORIGIN, origin, Ordering::Relaxed, Ordering::Relaxed);
         let origin = set.map_or_else(|found| found, |_| origin);
-        self.since.publish(0, units_up(now.saturating_sub(origin)), 0);
+        self.since.publish(0, units_up(now.saturating_sub(origin)), || self.epoch());
         origin
     }
 
@@ -342,7 +342,7 @@ impl Core {
             Round::Unstamped => {
                 let start = units_up(elapsed);
                 if !mutant(Mutant::NoHelping) {
-                    self.since.publish(epoch, start, self.epoch());
+                    self.since.publish(epoch, start, || self.epoch());
                 }
                 start.saturating_add(rules.round)
             }
@@ -374,7 +374,7 @@ impl Core {
     /// Whether the ramp after closing admits one more call.
     fn ramp_admits(&self, epoch: u32, elapsed: u64, rules: &Rules) -> bool {
         let start = self.since.load().of(epoch).unwrap_or_else(|| {
-            self.since.publish(epoch, units_up(elapsed), self.epoch());
+            self.since.publish(epoch, units_up(elapsed), || self.epoch());
             units_up(elapsed)
         });
         let run = elapsed.saturating_sub(start << UNIT_SHIFT);
@@ -656,7 +656,7 @@ impl Core {
             self.prepared(rules, step)
         });
         if let Effect::Moved(Moved { to: CircuitState::Open, epoch, .. }) = effect {
-            self.streak.publish(epoch, nth, self.epoch());
+            self.streak.publish(epoch, nth, || self.epoch());
         }
         (effect, before)
     }
@@ -735,7 +735,7 @@ impl Core {
         {
             rates.window.restart(self.full_epoch(moved.epoch), &self.hot.tally.sum());
         }
-        self.since.publish(moved.epoch, units_up(elapsed), self.epoch());
+        self.since.publish(moved.epoch, units_up(elapsed), || self.epoch());
         let sequence = self.full_epoch(moved.epoch);
         self.sequence.fetch_max(sequence, Ordering::Relaxed);
         if moved.from != moved.to {
@@ -776,7 +776,7 @@ impl Core {
     /// Says, before the exchange that would enter `epoch`, how many failures make it an opening. Of
     /// several who try the greatest count stands, so it is never less than the winner's.
     pub(super) fn set_trip_count(&self, epoch: u32, count: u64) {
-        self.trip_count.join(epoch, count, epoch, u64::max);
+        self.trip_count.join(epoch, count, || next_epoch(self.epoch()), u64::max);
     }
 
     /// The present epoch.

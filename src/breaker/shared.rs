@@ -59,8 +59,8 @@ impl Core {
             Grant::Refused => return (false, None),
         };
         // The deadline first: the places are what lets callers in.
-        self.grant.join(epoch, deadline, self.epoch(), u64::max);
-        self.granted.join(epoch, u64::from(n), self.epoch(), u64::saturating_add);
+        self.grant.join(epoch, deadline, || self.epoch(), u64::max);
+        self.granted.join(epoch, u64::from(n), || self.epoch(), u64::saturating_add);
         self.wanted.store(false, Ordering::Relaxed);
         (true, moved.map(|moved| self.announce(moved, before, now, self.trip_count())))
     }

@@ -42,9 +42,10 @@ impl TaggedWord {
 
 impl WordCell<TaggedWord> {
     /// Writes `value` for `epoch` unless the word already belongs to that epoch or a later one, so
-    /// that whoever is first decides and a stalled writer never takes the word back. `present` is the
-    /// breaker's epoch now: a tag beyond it is one that was left there half a circle ago.
-    pub(crate) fn publish(&self, epoch: u32, value: u64, present: u32) {
+    /// that whoever is first decides and a stalled writer never takes the word back. `present` gives the
+    /// breaker's epoch: a tag beyond it is one that was left there half a circle ago. It is asked after
+    /// the tag was read, and so is never behind one that was written in its turn.
+    pub(crate) fn publish(&self, epoch: u32, value: u64, present: impl Fn() -> u32) {
         #[cfg(fusewire_loom)]
         if mutant(Mutant::SideStore) {
             return self.overwrite(TaggedWord::new(epoch, value));
@@ -54,10 +55,10 @@ impl WordCell<TaggedWord> {
     }
 
     /// As [`publish`](Self::publish), but a value that `epoch` has already is joined with the new one.
-    pub(crate) fn join(&self, epoch: u32, value: u64, present: u32, join: fn(u64, u64) -> u64) {
+    pub(crate) fn join(&self, epoch: u32, value: u64, present: impl Fn() -> u32, join: fn(u64, u64) -> u64) {
         self.update(|word: TaggedWord| {
             let tag = word.epoch();
-            let later = is_newer_epoch(tag, epoch) && !is_newer_epoch(tag, present);
+            let later = is_newer_epoch(tag, epoch) && !is_newer_epoch(tag, present());
             let next = match word.of(epoch) {
                 Some(known) => TaggedWord::new(epoch, join(known, value)),
                 None if later => word,
@@ -75,10 +76,10 @@ mod tests {
     #[test]
     fn only_a_newer_epoch_writes() {
         let cell = WordCell::new(TaggedWord::new(5, 10));
-        cell.publish(5, 11, 5);
-        cell.publish(4, 12, 5);
+        cell.publish(5, 11, || 5);
+        cell.publish(4, 12, || 5);
         assert_eq!(cell.load(), TaggedWord::new(5, 10));
-        cell.publish(6, u64::MAX, 6);
+        cell.publish(6, u64::MAX, || 6);
         assert_eq!(cell.load().of(6), Some(VALUE.max()));
         assert_eq!(cell.load().of(5), None);
     }
@@ -87,10 +88,10 @@ mod tests {
     fn a_tag_of_half_a_circle_ago_does_not_pass_for_a_later_one() {
         let cell = WordCell::new(TaggedWord::new(5, 10));
         let now = 5 + (1 << (EPOCH_BITS - 1));
-        cell.publish(now, 11, now);
+        cell.publish(now, 11, || now);
         assert_eq!(cell.load().of(now), Some(11));
-        cell.join(now, 4, now, u64::max);
-        cell.join(now, 40, now, u64::max);
+        cell.join(now, 4, || now, u64::max);
+        cell.join(now, 40, || now, u64::max);
         assert_eq!(cell.load().of(now), Some(40));
     }
 }
