@@ -91,9 +91,9 @@ pub enum WindowConfig {
         /// 1 to 1024 buckets.
         buckets: u32,
     },
-    /// The last `calls` calls, forgotten a bucket at a time: the window holds between `calls` less one
-    /// bucket and `calls`, give or take what the lanes have not yet looked at (see the book's chapter
-    /// on windows).
+    /// The last `calls` calls, rounded up to whole buckets and forgotten a bucket at a time: the window
+    /// holds between `calls` less one bucket and `calls`, give or take what the lanes have not yet looked
+    /// at (see the book's chapter on windows).
     #[non_exhaustive]
     Count {
         /// The window's length in calls, at least one a bucket.

@@ -149,7 +149,7 @@ pub struct Totals {
     pub transitions: TransitionTotals,
     /// Failures in a row that are pending while closed.
     pub consecutive_failures: u64,
-    /// The present window, when a rate rule is on.
+    /// The present window, when a rate rule is on and the breaker is closed.
     pub window: Option<WindowCounts>,
     /// The number of the last transition that these counts belong to.
     pub sequence: u64,

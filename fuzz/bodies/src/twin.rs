@@ -663,11 +663,10 @@ impl Twin {
 
     pub(crate) fn grant(&mut self, n: u32, until: u64, now: u64) -> bool {
         let (n, units) = (i128::from(n), self.elapsed(now) / UNIT);
-        let deadline = units_up(self.elapsed(until));
         if !self.is_granted() || until <= now {
             return false;
         }
-        let until = deadline.min(LAST_TIME);
+        let until = units_up(self.elapsed(until)).min(LAST_TIME);
         match self.state {
             State::Open(Some(deadline)) if units >= deadline => {
                 let state = State::HalfOpen { out: 0, succeeded: 0, granted: Some((n, until)) };

@@ -4,8 +4,11 @@
 /// is hung.
 const ALLOWED: i128 = 8;
 
-/// Ages up to this many ticks are told apart.
-const HORIZON: i128 = 1 << 20;
+/// Ages that differ by a lap look alike, and in the second half of it like a clock that went back.
+const LAP: i128 = 1 << 21;
+
+/// After so many ticks without a look nothing can lie ahead.
+const GAP: i128 = 16;
 
 #[derive(Clone, Copy, Debug)]
 struct Followed {
@@ -32,11 +35,16 @@ impl Outstanding {
         elapsed / self.tick
     }
 
-    /// Whether some age is past what the engine tells apart at this moment. Nothing is promised then
-    /// about when a hung call is found.
+    /// Whether a look at this moment would meet a call that is a lap old and seems young. It is found a
+    /// little later; nothing is promised about when.
     pub(crate) fn is_past_horizon(&self, elapsed: i128) -> bool {
         let now = self.tick(elapsed);
-        self.calls.iter().any(|call| (now - call.tick).abs() >= HORIZON)
+        let seems_young = |call: &Followed| {
+            let age = now - call.tick;
+            let seen = age % LAP;
+            age >= LAP / 2 && (seen <= ALLOWED || (seen >= LAP / 2 && now - self.looked < GAP))
+        };
+        now > self.looked && self.calls.iter().any(seems_young)
     }
 
     /// An admission looks for hung calls, once a tick: how many of the epoch it finds.
