@@ -88,6 +88,8 @@ pub enum Mutant {
     WordRelaxed,
     /// OPEN is stored before its deadline.
     OpenBeforeDeadline,
+    /// The count of an opening is that of whoever wrote it last.
+    LosersCount,
     /// A result or a returned place is applied whatever its epoch.
     IgnoreEpoch,
     /// A refused caller leaves the side word to the thread that moved the state.

@@ -3,8 +3,8 @@
 
 use fusewire::model::{Mutant, assume};
 use fusewire::{
-    CircuitBreaker, CircuitBreakerBuilder, CircuitState, Clock, DirtySet, EventQueue, ManualClock, Outcome,
-    Token, WindowConfig,
+    Cause, CircuitBreaker, CircuitBreakerBuilder, CircuitState, Clock, DirtySet, EventQueue, ManualClock,
+    Outcome, Token, WindowConfig,
 };
 use loom::thread;
 use loom_tests::check;
@@ -70,6 +70,26 @@ fn an_open_state_brings_its_failure_count() {
         });
         observer.join().expect("no panic");
         tripper.join().expect("no panic");
+    });
+}
+
+#[test]
+fn an_opening_is_announced_with_its_own_count() {
+    check(2, &[Mutant::LosersCount], || {
+        let events = EventQueue::with_capacity(4);
+        let rules = builder().failure_threshold(2).slow_calls(Duration::from_nanos(5), 0.3).minimum_calls(1);
+        let window = WindowConfig::time(Duration::from_secs(1), 1);
+        let breaker = build(rules.window(window).events(&events));
+        let tokens = [0; 3].map(|_| breaker.admit_at(0).expect("closed"));
+        breaker.record_at(tokens[0], Outcome::Failure, 0);
+        let failing = spawn(&breaker, move |b| b.record_at(tokens[1], Outcome::Failure, 0));
+        // One slow call of two or three opens it as well, with a count of one.
+        let slow = spawn(&breaker, move |b| b.record_at(tokens[2], Outcome::Success, 9));
+        let moved = [failing, slow].map(|t| t.join().expect("no panic"));
+        assert_eq!(moved.iter().flatten().count(), 1, "opened twice");
+        let event = events.pop().expect("it opened");
+        let least = if event.cause == Cause::ConsecutiveFailures { 2 } else { 1 };
+        assert!(event.failure_count >= least, "{event}");
     });
 }
 

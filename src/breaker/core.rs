@@ -776,7 +776,8 @@ impl Core {
     /// Says, before the exchange that would enter `epoch`, how many failures make it an opening. Of
     /// several who try the greatest count stands, so it is never less than the winner's.
     pub(super) fn set_trip_count(&self, epoch: u32, count: u64) {
-        self.trip_count.join(epoch, count, || next_epoch(self.epoch()), u64::max);
+        let join: fn(u64, u64) -> u64 = if mutant(Mutant::LosersCount) { |_, last| last } else { u64::max };
+        self.trip_count.join(epoch, count, || next_epoch(self.epoch()), join);
     }
 
     /// The present epoch.
