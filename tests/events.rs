@@ -292,3 +292,17 @@ fn of_two_dispatchers_on_one_queue_the_one_that_stays_is_woken() {
         wait_until("the one that stayed was not woken", || one.delivered() == made);
     }
 }
+
+#[test]
+fn a_flapping_breaker_keeps_nobody_waiting() {
+    let events = EventQueue::new();
+    let [flapping, calm] = ["flapping", "calm"]
+        .map(|name| CircuitBreaker::builder(name).events(&events).build().expect("valid settings"));
+    for _ in 0..10 {
+        flapping.reset_at(0);
+    }
+    calm.force_open_at(0);
+    let first: Vec<_> = (0..2).filter_map(|_| events.pop()).map(|event| event.breaker).collect();
+    assert_eq!(first.iter().map(|name| &**name).collect::<Vec<_>>(), ["flapping", "calm"]);
+    assert_eq!(events.drain(drop), 9);
+}

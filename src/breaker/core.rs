@@ -430,6 +430,10 @@ impl Core {
     #[inline(always)]
     fn record_calm(&self, token: Token, now: impl Fn() -> u64) -> Option<Transition> {
         let needs = self.hot.needs.load(Ordering::Relaxed);
+        if needs & (needs::END | needs::COUNTED | needs::DIRTY) == 0 {
+            self.hot.tally.add(SUCCESS);
+            return None;
+        }
         if needs & needs::END != 0 {
             let now = now();
             if self.hot.word.load() != BreakerWord::calm(token.epoch()) {
