@@ -185,6 +185,139 @@ impl<E> From<CircuitOpenError> for CallError<E> {
     }
 }
 
+/// A request that a rate limiter refused. It is `Copy`, and making one allocates nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimitExceeded {
+    /// Permits in one window: of a token bucket, its capacity.
+    pub limit: u64,
+    /// The window that the limit is for: of a token bucket, the time in which it fills from empty, and
+    /// [`Duration::MAX`] when it never does.
+    pub window: Duration,
+    /// How long until the same request may pass: [`Duration::MAX`] when waiting will not help.
+    pub retry_after: Duration,
+    /// Permits that were asked for.
+    pub requested: u64,
+}
+
+impl RateLimitExceeded {
+    /// Whether the request was refused for its size: nothing was asked for, or more than the limiter can
+    /// ever give at once. Waiting will not help.
+    pub const fn is_invalid(&self) -> bool {
+        self.requested == 0 || self.requested > self.limit
+    }
+}
+
+impl fmt::Display for RateLimitExceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limit, window, retry_after, requested } = *self;
+        if self.is_invalid() {
+            return write!(f, "n is {requested}; allowed: 1 to {limit}");
+        }
+        write!(f, "rate limit exceeded: {limit} per ")?;
+        if window == Duration::MAX {
+            f.write_str("ever")?
+        } else {
+            write!(f, "{:?}", window)?
+        };
+        if retry_after == Duration::MAX {
+            f.write_str("; it will not refill")
+        } else {
+            write!(f, "; retry in {:.1} s", retry_after.as_secs_f64())
+        }
+    }
+}
+
+impl std::error::Error for RateLimitExceeded {}
+
+/// What an error says about trying again. Every method has a default that suits the error of a service
+/// that may recover, so `impl Retryable for MyError {}` is enough for one of your own; an error of another
+/// crate is judged by a predicate instead (see [`Retry::when`](crate::Retry::when)).
+pub trait Retryable {
+    /// Whether another attempt may succeed. Default: yes.
+    fn is_retryable(&self) -> bool {
+        true
+    }
+
+    /// The least time to wait before the next attempt, as a server's `Retry-After` says it. Default: none.
+    fn retry_after(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Whether the call did not run because a circuit breaker refused it. Default: no.
+    fn is_open_circuit(&self) -> bool {
+        false
+    }
+}
+
+impl<E: Retryable> Retryable for CallError<E> {
+    fn is_retryable(&self) -> bool {
+        match self {
+            Self::Open(_) => true,
+            Self::Inner(error) => error.is_retryable(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Open(open) => Some(open.time_until_retry),
+            Self::Inner(error) => error.retry_after(),
+        }
+    }
+
+    fn is_open_circuit(&self) -> bool {
+        match self {
+            Self::Open(_) => true,
+            Self::Inner(error) => error.is_open_circuit(),
+        }
+    }
+}
+
+impl Retryable for CircuitOpenError {
+    fn retry_after(&self) -> Option<Duration> {
+        Some(self.time_until_retry)
+    }
+
+    fn is_open_circuit(&self) -> bool {
+        true
+    }
+}
+
+impl Retryable for Rejected {
+    fn retry_after(&self) -> Option<Duration> {
+        Some(self.retry_after)
+    }
+
+    fn is_open_circuit(&self) -> bool {
+        true
+    }
+}
+
+impl Retryable for RateLimitExceeded {
+    fn is_retryable(&self) -> bool {
+        self.retry_after != Duration::MAX
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        Some(self.retry_after)
+    }
+}
+
+macro_rules! always_retryable {
+    ($($error:ty),+ $(,)?) => { $(impl Retryable for $error {})+ };
+}
+
+always_retryable!(
+    (),
+    &str,
+    String,
+    std::io::Error,
+    fmt::Error,
+    Box<dyn std::error::Error>,
+    Box<dyn std::error::Error + Send>,
+    Box<dyn std::error::Error + Send + Sync>,
+    std::convert::Infallible,
+);
+
 /// A name that is already taken by an instance with other settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistryConflict {

@@ -32,8 +32,10 @@
 pub mod breaker;
 pub mod clock;
 pub mod error;
+pub mod limit;
 pub mod observe;
 pub mod registry;
+pub mod retry;
 
 mod sync;
 mod tally;
@@ -58,10 +60,12 @@ pub use breaker::{
 };
 pub use clock::{Clock, CoarseClock, ManualClock};
 pub use error::{
-    CallError, CircuitOpenError, ConfigError, RegistryConflict, RegistryError, RejectReason, Rejected,
+    CallError, CircuitOpenError, ConfigError, RateLimitExceeded, RegistryConflict, RegistryError,
+    RejectReason, Rejected, Retryable,
 };
 pub use observe::{DirtySet, Dispatcher, Event, EventQueue};
 pub use registry::Registry;
+pub use retry::Retry;
 pub use word::breaker::{Cause, CircuitState};
 
 /// The README's examples are tests.

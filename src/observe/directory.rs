@@ -14,12 +14,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 pub enum Kind {
     /// A circuit breaker.
     CircuitBreaker,
+    /// A rate limiter.
+    RateLimiter,
+    /// A named retry.
+    Retry,
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::CircuitBreaker => "circuit_breaker",
+            Self::RateLimiter => "rate_limiter",
+            Self::Retry => "retry",
         })
     }
 }
