@@ -63,6 +63,7 @@ pub use error::{
     CallError, CircuitOpenError, ConfigError, RateLimitExceeded, RegistryConflict, RegistryError,
     RejectReason, Rejected, Retryable,
 };
+pub use limit::{Limiter, LimiterTotals};
 pub use observe::{DirtySet, Dispatcher, Event, EventQueue};
 pub use registry::Registry;
 pub use retry::Retry;
