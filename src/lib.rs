@@ -63,7 +63,10 @@ pub use error::{
     CallError, CircuitOpenError, ConfigError, RateLimitExceeded, RegistryConflict, RegistryError,
     RejectReason, Rejected, Retryable,
 };
-pub use limit::{Limiter, LimiterTotals};
+pub use limit::{
+    LeaseHandle, Limiter, LimiterTotals, RateLimiter, RateLimiterBuilder, Reservation, TokenBucketBuilder,
+    TokenBucketRateLimiter,
+};
 pub use observe::{DirtySet, Dispatcher, Event, EventQueue};
 pub use registry::Registry;
 pub use retry::Retry;

@@ -5,11 +5,24 @@
 //! holds several windows at once. All decide without a lock, and a refusal writes nothing that another
 //! thread's decision reads.
 
+mod bucket;
+mod builder;
 mod counters;
+mod lease;
+mod queue;
+mod rate;
+mod terms;
+mod wait;
 
 use crate::error::RateLimitExceeded;
 
+pub use bucket::TokenBucketRateLimiter;
+pub use builder::{RateLimiterBuilder, TokenBucketBuilder};
 pub use counters::LimiterTotals;
+pub use lease::LeaseHandle;
+pub use queue::{Source, Ticket, Turn, WaitQueue};
+pub use rate::RateLimiter;
+pub use wait::Reservation;
 
 /// What every limiter can be asked. The forms without a time take it from the limiter's own clock.
 pub trait Limiter {

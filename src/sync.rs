@@ -6,6 +6,7 @@ mod imp {
     pub use atomic::Atomic;
     pub use std::sync::atomic::AtomicU64;
     pub use std::sync::atomic::{AtomicBool, Ordering, fence};
+    pub use std::sync::{Mutex, MutexGuard};
 
     /// No mutant exists outside the models: each question about one folds to `false`.
     #[inline(always)]
@@ -21,6 +22,7 @@ mod imp {
 
     pub use loom::sync::atomic::AtomicU64;
     pub use loom::sync::atomic::{AtomicBool, Ordering, fence};
+    pub use loom::sync::{Mutex, MutexGuard};
 
     /// `atomic::Atomic` over loom's `AtomicU64`; only the 64-bit words of this crate need it.
     #[derive(Debug)]
@@ -120,6 +122,18 @@ pub enum Mutant {
     NoSecondLook,
     /// A window opens the hot edge without looking whether it was replaced.
     EdgeUnchecked,
+    /// A bucket's word names terms that are not written yet.
+    TermsAfterWord,
+    /// A refused request writes to the bucket.
+    RefusalWrites,
+    /// A queue does not hold back those who do not wait.
+    QueueNoHold,
+    /// A request that left the queue is served all the same.
+    QueueServesLeft,
+    /// A lease gives back what it was given, whatever it spent.
+    LeaseReturnsAll,
+    /// A lease gives tokens back under terms that are not those it took them under.
+    LeaseForgetsTerms,
 }
 
 /// `strong`, or `Relaxed` when the model planted `fault`.

@@ -1,0 +1,488 @@
+//! The token bucket.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
+
+use crossbeam_utils::CachePadded;
+
+use super::counters::{Counters, LimiterTotals};
+use super::queue::{Source, WaitQueue};
+use super::terms::{Slot, Slots};
+use super::{Limiter, TokenBucketBuilder};
+use crate::clock::Clock;
+use crate::error::{ConfigError, RateLimitExceeded};
+use crate::observe::{self, Kind, Live, Registration};
+use crate::sync::{AtomicU64, Mutant, Mutex, Ordering, fence, mutant};
+use crate::word::bucket::{BucketWord, SPAN, Terms};
+use crate::word::cell::{Step, WordCell};
+
+/// A token bucket: bursts of up to its capacity, and its rate on average.
+///
+/// A handle: cloning shares the bucket. It is the generic cell rate algorithm (ITU-T I.371, the virtual
+/// scheduling form) on one word: taking is one exchange, refusing writes nothing but the thread's own
+/// count. The time is kept in fractions of a token, so that no rate between one token in 18 years and
+/// 10^9 a second is rounded, after idling of any length.
+///
+/// In any interval of `w` seconds at most `capacity + rate * w` tokens are given, by the times that the
+/// callers gave. A time that goes backwards gives none.
+///
+/// ```
+/// use fusewire::{Limiter, TokenBucketRateLimiter};
+///
+/// let orders = TokenBucketRateLimiter::builder("orders").rate(100.0).capacity(10).build()?;
+/// for _ in 0..10 {
+///     orders.try_acquire()?;
+/// }
+/// let refused = orders.try_acquire().unwrap_err();
+/// assert!(refused.retry_after.as_millis() <= 10);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct TokenBucketRateLimiter {
+    pub(super) core: Arc<Bucket>,
+}
+
+/// What a bucket's handles share.
+pub(super) struct Bucket {
+    word: CachePadded<WordCell<BucketWord>>,
+    slots: Slots,
+    pub(super) clock: Clock,
+    counters: Counters,
+    name: Arc<str>,
+    pub(super) queue: WaitQueue,
+    /// How often the terms were changed; their newest form is behind the lock, which only changes take.
+    changes: AtomicU64,
+    present: Mutex<Present>,
+    _registration: Registration,
+}
+
+/// The terms in the caller's own numbers.
+#[derive(Clone, Copy)]
+struct Present {
+    rate: f64,
+    capacity: u64,
+}
+
+/// What a builder hands over, checked.
+pub(super) struct Parts {
+    pub(super) name: Arc<str>,
+    pub(super) clock: Clock,
+    pub(super) stripes: usize,
+    pub(super) rate: f64,
+    pub(super) capacity: u64,
+    pub(super) initial: u64,
+    pub(super) terms: Terms,
+}
+
+impl Live for Bucket {
+    fn kind(&self) -> Kind {
+        Kind::RateLimiter
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Bucket {
+    pub(super) fn new(parts: Parts) -> Arc<Self> {
+        let Parts { name, clock, stripes, rate, capacity, initial, terms } = parts;
+        Arc::new_cyclic(|weak: &Weak<Self>| Self {
+            word: CachePadded::new(WordCell::new(BucketWord::untouched())),
+            slots: Slots::new(&terms, (capacity - initial) << terms.bits),
+            clock,
+            counters: Counters::new(stripes),
+            name,
+            queue: WaitQueue::new(),
+            changes: AtomicU64::new(0),
+            present: Mutex::new(Present { rate, capacity }),
+            _registration: observe::register(weak.clone()),
+        })
+    }
+
+    /// Takes `n` tokens, or shows the word that refused them.
+    #[inline(always)]
+    fn exchange(&self, n: u64, now: u64) -> Result<(), BucketWord> {
+        self.word.update(|word: BucketWord| {
+            let slot = self.slots.of(word);
+            let (capacity, bits) = (slot.capacity(), slot.bits());
+            // One token always fits.
+            let taken = if n == 1 || (n > 0 && n <= capacity >> bits) {
+                word.take(slot.line(now), capacity, n << bits)
+            } else {
+                None
+            };
+            match taken {
+                Some(next) => Step::Set(next, Ok(())),
+                None if mutant(Mutant::RefusalWrites) => Step::Set(word.nudged(), Err(word)),
+                None => Step::Keep(Err(word)),
+            }
+        })
+    }
+
+    /// Takes `n` tokens at `now`.
+    #[inline(always)]
+    pub(super) fn take(&self, n: u64, now: u64) -> Result<(), RateLimitExceeded> {
+        match self.exchange(n, now) {
+            Ok(()) => {
+                self.counters.allow(n);
+                Ok(())
+            }
+            Err(word) if n == 1 && !word.is_held() && !word.is_untouched() => {
+                let refusal = self.refusal(word, n, now);
+                if !self.is_of_present_terms(word) {
+                    return self.take_slowly(n, now);
+                }
+                self.counters.refuse(n);
+                Err(refusal)
+            }
+            Err(_) => self.take_slowly(n, now),
+        }
+    }
+
+    /// A request that found the bucket untouched, held or under other terms a moment later; or one of a
+    /// weight.
+    #[cold]
+    #[inline(never)]
+    fn take_slowly(&self, n: u64, now: u64) -> Result<(), RateLimitExceeded> {
+        loop {
+            let Err(word) = self.exchange(n, now) else {
+                self.counters.allow(n);
+                return Ok(());
+            };
+            if word.is_untouched() {
+                self.slots.begin(&self.word, now);
+                continue;
+            }
+            let mut refusal = self.refusal(word, n, now);
+            if !self.is_of_present_terms(word) {
+                continue;
+            }
+            if refusal.is_invalid() {
+                return Err(refusal);
+            }
+            if word.is_held() {
+                if self.queue.try_serve(self, now) {
+                    continue;
+                }
+                // Behind all who wait.
+                let asked = self.queue.asked().saturating_add(n);
+                refusal.retry_after = span(self.due(asked, now).map(|due| due - now));
+            }
+            self.counters.refuse(n);
+            return Err(refusal);
+        }
+    }
+
+    /// Takes `n` tokens at `now` for someone who would wait: false if they are not there yet, an error if
+    /// they never will be.
+    pub(super) fn take_or_wait(&self, n: u64, now: u64) -> Result<bool, RateLimitExceeded> {
+        loop {
+            let Err(word) = self.exchange(n, now) else {
+                self.counters.allow(n);
+                return Ok(true);
+            };
+            if word.is_untouched() {
+                self.slots.begin(&self.word, now);
+                continue;
+            }
+            let refusal = self.refusal(word, n, now);
+            if !self.is_of_present_terms(word) {
+                continue;
+            }
+            if refusal.retry_after < Duration::MAX {
+                return Ok(false);
+            }
+            if !refusal.is_invalid() {
+                self.counters.refuse(n);
+            }
+            return Err(refusal);
+        }
+    }
+
+    /// Takes up to `n` tokens, as many as there are; how many.
+    pub(super) fn draw(&self, n: u64, now: u64) -> Result<u64, RateLimitExceeded> {
+        if self.word.load().is_untouched() {
+            self.slots.begin(&self.word, now);
+        }
+        let drawn = self.word.update(|word: BucketWord| {
+            if word.is_held() {
+                return Step::Keep(0);
+            }
+            let slot = self.slots.of(word);
+            let (capacity, bits, line) = (slot.capacity(), slot.bits(), slot.line(now));
+            let there = u64::try_from(word.available(line, capacity)).unwrap_or(0) >> bits;
+            let drawn = there.min(n);
+            match word.take(line, capacity, drawn << bits) {
+                Some(next) if drawn > 0 => Step::Set(next, drawn),
+                _ => Step::Keep(0),
+            }
+        });
+        if drawn == 0 {
+            // Serves whoever waits, or says when to come back.
+            return self.take(1, now).map(|()| 1);
+        }
+        self.counters.allow(drawn);
+        Ok(drawn)
+    }
+
+    /// What a caller is told whom `word` refused.
+    #[inline(always)]
+    fn refusal(&self, word: BucketWord, n: u64, now: u64) -> RateLimitExceeded {
+        Self::refusal_under(self.slots.of(word), word, n, now)
+    }
+
+    #[inline(always)]
+    fn refusal_under(slot: &Slot, word: BucketWord, n: u64, now: u64) -> RateLimitExceeded {
+        let terms = slot.terms();
+        let capacity = terms.tokens();
+        let retry_after = if n == 0 || n > capacity {
+            None
+        } else {
+            let missing = (n << terms.bits).cast_signed() - word.available(slot.line(now), terms.capacity);
+            let nanos = terms.nanos(u64::try_from(missing).unwrap_or(0));
+            nanos.map(|nanos| nanos.saturating_add(slot.until_begin(now)))
+        };
+        RateLimitExceeded {
+            limit: capacity,
+            window: span(terms.nanos(terms.capacity)),
+            retry_after: span(retry_after),
+            requested: n,
+            most: capacity,
+        }
+    }
+
+    /// Whether the terms that were just read for `word` were its own.
+    #[inline(always)]
+    fn is_of_present_terms(&self, word: BucketWord) -> bool {
+        // Acquire: pairs with the Release half of the exchange in `Slots::change`. Who read what the fourth
+        // change wrote finds at least the third one's generation here.
+        fence(Ordering::Acquire);
+        self.word.load().generation() == word.generation()
+    }
+
+    /// Whether `n` tokens could be taken.
+    fn peek(&self, n: u64, now: u64) -> Result<(), RateLimitExceeded> {
+        let (refusal, held) = self.read(|word, slot| {
+            let word = if word.is_untouched() { BucketWord::with_debt(0, self.slots.debt()) } else { word };
+            (Self::refusal_under(slot, word, n, now), word.is_held())
+        });
+        match refusal {
+            _ if held && !refusal.is_invalid() => {
+                let asked = self.queue.asked().saturating_add(n);
+                Err(RateLimitExceeded {
+                    retry_after: span(self.due(asked, now).map(|due| due - now)),
+                    ..refusal
+                })
+            }
+            refusal if refusal.retry_after.is_zero() => Ok(()),
+            refusal => Err(refusal),
+        }
+    }
+
+    /// The word and what belongs to it, read together.
+    fn read<R>(&self, view: impl Fn(BucketWord, &Slot) -> R) -> R {
+        loop {
+            let word = self.word.load();
+            let seen = view(word, self.slots.of(word));
+            if self.is_of_present_terms(word) {
+                return seen;
+            }
+        }
+    }
+
+    /// Units that are there at `now`, and log2 of those in a token.
+    fn available(&self, now: u64) -> (i64, u32) {
+        self.read(|word, slot| {
+            let (capacity, bits) = (slot.capacity(), slot.bits());
+            let there = if word.is_untouched() {
+                (capacity - self.slots.debt()).cast_signed()
+            } else {
+                word.available(slot.line(now), capacity)
+            };
+            (there, bits)
+        })
+    }
+
+    /// When `n` tokens are there if nobody takes any; `None` for never.
+    fn due(&self, n: u64, now: u64) -> Option<u64> {
+        let wait = self.read(|word, slot| {
+            let terms = slot.terms();
+            let missing =
+                (i128::from(n) << terms.bits) - i128::from(word.available(slot.line(now), terms.capacity));
+            let missing = u64::try_from(missing.max(0)).unwrap_or(u64::MAX);
+            terms.nanos(missing).map(|wait| wait.saturating_add(slot.until_begin(now)))
+        });
+        wait.map(|wait| now.saturating_add(wait))
+    }
+
+    fn reconfigure(&self, rate: f64, capacity: u64, now: u64) -> Result<(), ConfigError> {
+        let terms = Slots::check(rate, capacity)?;
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        self.slots.begin(&self.word, now);
+        // Before the word moves: who finds the number unchanged after that is still under its own terms.
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        self.slots.change(&self.word, &terms, now);
+        *present = Present { rate, capacity };
+        drop(present);
+        self.queue.serve(self, now);
+        Ok(())
+    }
+
+    fn present(&self) -> Present {
+        *self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often the terms have changed.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    /// Gives back what is left of `n` tokens that were drawn at `drawn`, after `changes` changes: less what
+    /// has flowed in since, which would have found the bucket fuller, and nothing across a change.
+    pub(super) fn give_back(&self, n: u64, drawn: u64, changes: u64, now: u64) {
+        let returned = self.word.update(|word: BucketWord| {
+            if self.changes() != changes && !mutant(Mutant::LeaseForgetsTerms) {
+                return Step::Keep(false);
+            }
+            let slot = self.slots.of(word);
+            let flowed = slot.line(now) - slot.line(drawn.min(now));
+            match (n << slot.bits()).saturating_sub(flowed) {
+                0 => Step::Keep(false),
+                units => Step::Set(word.give_back(units), word.is_held()),
+            }
+        });
+        if returned {
+            self.queue.serve(self, now);
+        }
+    }
+}
+
+impl Source for Bucket {
+    fn take(&self, n: u64, since: u64, now: u64) -> bool {
+        let taken = self.word.update(|word: BucketWord| {
+            let slot = self.slots.of(word);
+            let cost = n.checked_mul(1 << slot.bits()).filter(|cost| *cost <= SPAN);
+            let taken = cost.and_then(|cost| {
+                word.take_queued(slot.line(since), slot.line(now), slot.capacity(), cost).ok()
+            });
+            taken.map_or(Step::Keep(false), |next| Step::Set(next, true))
+        });
+        if taken {
+            self.counters.allow(n);
+        }
+        taken
+    }
+
+    fn due(&self, n: u64, now: u64) -> u64 {
+        self.due(n, now).unwrap_or(u64::MAX)
+    }
+
+    fn hold(&self, held: bool) {
+        self.word.update(|word: BucketWord| Step::Set(word.held(held), ()));
+    }
+}
+
+/// Nanoseconds as a duration; `None` is for ever.
+#[inline(always)]
+fn span(nanos: Option<u64>) -> Duration {
+    nanos.map_or(Duration::MAX, Duration::from_nanos)
+}
+
+impl TokenBucketRateLimiter {
+    /// Starts building a bucket. Names need not be unique.
+    pub fn builder(name: impl Into<Arc<str>>) -> TokenBucketBuilder {
+        TokenBucketBuilder::new(name.into())
+    }
+
+    /// The limiter's name.
+    pub fn name(&self) -> &str {
+        &self.core.name
+    }
+
+    /// Tokens per second.
+    pub fn rate(&self) -> f64 {
+        self.core.present().rate
+    }
+
+    /// Tokens of a full bucket.
+    pub fn capacity(&self) -> u64 {
+        self.core.present().capacity
+    }
+
+    /// Everything counted since the limiter was built.
+    pub fn totals(&self) -> LimiterTotals {
+        self.core.counters.totals()
+    }
+
+    /// Requests that wait.
+    pub fn waiting(&self) -> usize {
+        self.core.queue.len()
+    }
+
+    /// Changes rate and capacity in one publication: no decision sees one without the other. The tokens
+    /// that are there stay, at most as many as the new capacity; what was given is not charged again. Those
+    /// who wait keep their places.
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenBucketBuilder::build`]; nothing is changed then.
+    pub fn reconfigure(&self, rate: f64, capacity: u64) -> Result<(), ConfigError> {
+        self.reconfigure_at(rate, capacity, self.now())
+    }
+
+    /// [`reconfigure`](Self::reconfigure) at `now`.
+    ///
+    /// # Errors
+    ///
+    /// As `reconfigure`.
+    pub fn reconfigure_at(&self, rate: f64, capacity: u64, now: u64) -> Result<(), ConfigError> {
+        self.core.reconfigure(rate, capacity, now)
+    }
+
+    /// All buckets that are alive, whoever holds them; in no particular order.
+    pub fn live() -> Vec<Self> {
+        observe::live().into_iter().filter_map(Self::from_live).collect()
+    }
+
+    /// The bucket behind a live instance, if it is one.
+    pub fn from_live(live: Arc<dyn Live>) -> Option<Self> {
+        let any: Arc<dyn Any + Send + Sync> = live;
+        any.downcast().ok().map(|core| Self { core })
+    }
+}
+
+impl Limiter for TokenBucketRateLimiter {
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        self.core.clock.now()
+    }
+
+    #[inline(always)]
+    fn try_acquire_n_at(&self, n: u64, now: u64) -> Result<(), RateLimitExceeded> {
+        self.core.take(n, now)
+    }
+
+    fn peek_at(&self, n: u64, now: u64) -> Result<(), RateLimitExceeded> {
+        self.core.peek(n, now)
+    }
+
+    fn remaining_at(&self, now: u64) -> u64 {
+        let (available, bits) = self.core.available(now);
+        u64::try_from(available).unwrap_or(0) >> bits
+    }
+}
+
+impl fmt::Debug for TokenBucketRateLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Present { rate, capacity } = self.core.present();
+        f.debug_struct("TokenBucketRateLimiter")
+            .field("name", &self.name())
+            .field("rate", &rate)
+            .field("capacity", &capacity)
+            .field("totals", &self.totals())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,62 @@
+//! Token buckets, reservations, leases and waiting through the public API.
+
+use std::time::Duration;
+
+use fusewire::{Clock, Limiter, ManualClock, TokenBucketRateLimiter};
+
+fn bucket(clock: &ManualClock, rate: f64, capacity: u64) -> TokenBucketRateLimiter {
+    let builder = TokenBucketRateLimiter::builder("test").rate(rate).capacity(capacity);
+    builder.clock(Clock::from(clock)).build().expect("a valid bucket")
+}
+
+#[test]
+fn a_bucket_gives_its_burst_and_then_its_rate() {
+    let clock = ManualClock::new();
+    let bucket = bucket(&clock, 10.0, 5);
+    for _ in 0..5 {
+        bucket.try_acquire().expect("the burst");
+    }
+    let refused = bucket.try_acquire().expect_err("empty");
+    assert_eq!((refused.limit, refused.window), (5, Duration::from_nanos(500_000_001)));
+    assert!(refused.retry_after <= Duration::from_nanos(100_000_002), "{refused:?}");
+    clock.advance(refused.retry_after);
+    bucket.try_acquire().expect("refilled");
+    bucket.try_acquire().expect_err("one only");
+    assert_eq!(bucket.totals().allowed, 6);
+    assert_eq!(bucket.totals().refused, 2);
+    clock.advance(Duration::from_hours(5));
+    assert_eq!(bucket.remaining(), 5);
+}
+
+#[test]
+fn reservations_move_up_when_one_ahead_is_dropped() {
+    let clock = ManualClock::new();
+    let bucket = bucket(&clock, 1.0, 10);
+    bucket.try_acquire_n(10).expect("the burst");
+    let first = bucket.reserve(4).expect("it fills");
+    let second = bucket.reserve(2).expect("it fills");
+    assert_eq!(second.ready_at() / 1_000_000, 6_000);
+    bucket.try_acquire().expect_err("behind those who wait");
+    drop(first);
+    assert_eq!(second.ready_at() / 1_000_000, 2_000);
+    clock.advance(Duration::from_millis(2_001));
+    assert!(second.is_ready());
+    drop(second);
+    assert_eq!(bucket.waiting(), 0);
+    assert_eq!(bucket.totals().allowed, 12);
+    clock.advance(Duration::from_millis(1_001));
+    bucket.try_acquire().expect("nobody waits");
+}
+
+#[test]
+fn a_lease_spends_what_was_debited_and_gives_the_rest_back() {
+    let clock = ManualClock::new();
+    let bucket = bucket(&clock, 1.0, 100);
+    let mut lease = bucket.lease_handle(32).expect("a valid batch");
+    for _ in 0..10 {
+        lease.try_acquire().expect("there");
+    }
+    assert_eq!((bucket.remaining(), lease.left()), (68, 22));
+    drop(lease);
+    assert_eq!(bucket.remaining(), 90);
+}
