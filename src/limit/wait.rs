@@ -167,7 +167,7 @@ pub(super) async fn ready(queue: &WaitQueue, source: &impl Source, clock: &Clock
             let now = clock.now();
             let Some(at) = place.turn(now, cx.waker()) else { return Poll::Ready(()) };
             let wait = Duration::from_nanos(at.saturating_sub(now)).min(LONG);
-            timer.as_mut().reset(tokio::time::Instant::now() + wait);
+            timer.set(tokio::time::sleep(wait));
             if timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
