@@ -215,10 +215,10 @@ impl fmt::Display for RateLimitExceeded {
         }
         write!(f, "rate limit exceeded: {limit} per ")?;
         if window == Duration::MAX {
-            f.write_str("ever")?
+            f.write_str("ever")?;
         } else {
-            write!(f, "{:?}", window)?
-        };
+            write!(f, "{window:?}")?;
+        }
         if retry_after == Duration::MAX {
             f.write_str("; it will not refill")
         } else {

@@ -120,6 +120,8 @@ pub enum Mutant {
     NoSecondLook,
     /// A window opens the hot edge without looking whether it was replaced.
     EdgeUnchecked,
+    /// A budget takes what lapsed for what was spent, so that an old sum gives back what others paid.
+    BudgetForgetsSpent,
 }
 
 /// `strong`, or `Relaxed` when the model planted `fault`.
