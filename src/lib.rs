@@ -4,6 +4,7 @@
 //! Start with [`CircuitBreaker::builder`]. The rooms:
 //!
 //! - [`breaker`]: [`CircuitBreaker`], its permits and tokens, its rules and their configuration, snapshots;
+//! - [`mod@retry`]: [`retry()`](retry::retry), [`Retry`], [`RetryBudget`]: attempts again, with growing waits;
 //! - [`registry`]: [`Registry`], breakers by name;
 //! - [`observe`]: [`EventQueue`] and [`Dispatcher`] for changes of state, [`DirtySet`] for whoever publishes
 //!   the counts of many breakers, the directory of all live ones;
@@ -36,6 +37,7 @@ pub mod limit;
 pub mod observe;
 pub mod registry;
 pub mod retry;
+pub mod stack;
 
 mod sync;
 mod tally;
@@ -69,10 +71,18 @@ pub use limit::{
 };
 pub use observe::{DirtySet, Dispatcher, Event, EventQueue};
 pub use registry::Registry;
-pub use retry::Retry;
+#[cfg(feature = "tokio")]
+pub use retry::retry_async;
+pub use retry::{Jitter, Retry, RetryBudget, RetryConfig, RetryError, retry};
+pub use stack::{Protection, ProtectionBuilder, ProtectionError, RefusedBy};
 pub use word::breaker::{Cause, CircuitState};
 
 /// The README's examples are tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So are those of the chapter on retries.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/retry.md")]
+struct RetryChapter;
