@@ -5,11 +5,10 @@
 //! inside it refused, and a limiter never sees what became of a call.
 
 mod error;
-mod guard;
-mod layer;
+mod gate;
+
 mod protection;
 
 pub use error::{ProtectionError, RefusedBy};
-pub use guard::Judged;
-pub use layer::{AsyncLayer, Chain, Layer};
-pub use protection::{Protection, ProtectionBuilder};
+pub use gate::{Chain, Gate, Judged};
+pub use protection::{NoRetry, Protection, ProtectionBuilder};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::error::{CallError, CircuitOpenError, RateLimitExceeded, Retryable};
+use crate::error::{CircuitOpenError, RateLimitExceeded, Retryable};
 use crate::retry::{RetryError, StopReason};
 
 /// Which layer kept a call from the service.
@@ -93,14 +93,6 @@ impl<E> ProtectionError<E> {
         match ended.reason {
             StopReason::NotRetryable | StopReason::OpenCircuit => ended.error,
             _ => Self::GaveUp(Box::new(ended)),
-        }
-    }
-
-    /// What a breaker makes of a call that it guarded.
-    pub(super) fn after_call(ended: CallError<Self>) -> Self {
-        match ended {
-            CallError::Open(open) => Self::Open(open),
-            CallError::Inner(error) => error,
         }
     }
 }

@@ -5,16 +5,16 @@ use std::thread;
 use std::time::Duration;
 
 use super::error::ProtectionError;
-use super::guard::Judged;
-use super::layer::{AsyncLayer, Chain, Layer};
+use super::gate::{Chain, Gate, Judged};
 use crate::breaker::{CircuitBreaker, Outcome};
 use crate::limit::Limiter;
 use crate::retry::Retry;
+use crate::retry::rules::{ErrorRule, TimeLimit, Untimed, ValueRule, Watch};
 
 /// A call's protection: its layers in their order, each type known, so that nothing is boxed or looked up.
 ///
 /// By default the retry is outermost, then the limiter (each attempt pays a permit), then the breaker;
-/// [`outermost`](Self::outermost) begins one in any other order.
+/// [`in_order`](Self::in_order) begins one in any other order.
 ///
 /// ```
 /// use fusewire::{CircuitBreaker, Protection, ProtectionError, RateLimiter, Retry, RetryConfig};
@@ -41,48 +41,31 @@ use crate::retry::Retry;
 /// # Ok::<(), fusewire::ConfigError>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Protection<L> {
-    layers: L,
+pub struct Protection<O = (), R = NoRetry, I = ()> {
+    /// Passed once a call.
+    outer: O,
+    retry: R,
+    /// Passed by each attempt.
+    inner: I,
 }
+
+/// Each call is attempted once.
+#[derive(Clone, Copy, Debug)]
+pub struct NoRetry;
 
 /// Collects the layers of a [`Protection`] in the default order, whatever the order they come in. A layer
 /// that is not given does nothing.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a builder does nothing until `build`"]
-pub struct ProtectionBuilder<R = (), L = (), B = ()> {
+pub struct ProtectionBuilder<R = NoRetry, L = (), B = ()> {
     retry: R,
     limiter: L,
     breaker: B,
 }
 
-impl Protection<()> {
-    /// Begins a protection in the default order: retry, limiter, breaker.
-    pub fn builder() -> ProtectionBuilder {
-        ProtectionBuilder { retry: (), limiter: (), breaker: () }
-    }
-
-    /// Begins a protection with its outermost layer; [`then`](Protection::then) adds the next one inside.
-    ///
-    /// ```
-    /// use fusewire::{CircuitBreaker, Limiter, Protection, RateLimiter};
-    ///
-    /// let breaker = CircuitBreaker::builder("venue").build()?;
-    /// let orders = RateLimiter::builder("orders").max_requests(50).build()?;
-    /// // An open circuit costs no permit.
-    /// let protection = Protection::outermost(breaker.clone()).then(orders.clone());
-    /// breaker.force_open();
-    /// assert!(protection.call(|| Ok::<(), ()>(())).is_err());
-    /// assert_eq!(orders.remaining(), 50);
-    /// # Ok::<(), fusewire::ConfigError>(())
-    /// ```
-    pub fn outermost<L>(layer: L) -> Protection<L> {
-        Protection { layers: layer }
-    }
-}
-
 impl<R, L, B> ProtectionBuilder<R, L, B> {
     /// The retry. Its rules see [`ProtectionError`]s.
-    pub fn retry<J, V, O, M>(self, retry: Retry<J, V, O, M>) -> ProtectionBuilder<Retry<J, V, O, M>, L, B> {
+    pub fn retry<J, V, W, M>(self, retry: Retry<J, V, W, M>) -> ProtectionBuilder<Retry<J, V, W, M>, L, B> {
         ProtectionBuilder { retry, limiter: self.limiter, breaker: self.breaker }
     }
 
@@ -111,19 +94,151 @@ impl<R, L, B> ProtectionBuilder<R, L, B> {
     }
 
     /// The protection: retry outermost, then limiter, then breaker.
-    pub fn build(self) -> Protection<Chain<R, Chain<L, B>>> {
+    pub fn build(self) -> Protection<(), R, Chain<L, B>> {
         let inner = Chain { outer: self.limiter, inner: self.breaker };
-        Protection { layers: Chain { outer: self.retry, inner } }
+        Protection { outer: (), retry: self.retry, inner }
     }
 }
 
-impl<L> Protection<L> {
-    /// Adds a layer inside all the others.
-    pub fn then<N>(self, layer: N) -> Protection<Chain<L, N>> {
-        Protection { layers: Chain { outer: self.layers, inner: layer } }
+impl Protection {
+    /// Begins a protection in the default order: retry, limiter, breaker.
+    pub fn builder() -> ProtectionBuilder {
+        ProtectionBuilder { retry: NoRetry, limiter: (), breaker: () }
     }
 
-    /// Makes a call under this protection. A retry sleeps on this thread between attempts.
+    /// Begins a protection whose layers stand as they are added, each inside the one before.
+    ///
+    /// ```
+    /// use fusewire::{CircuitBreaker, Limiter, Protection, RateLimiter};
+    ///
+    /// let breaker = CircuitBreaker::builder("venue").build()?;
+    /// let orders = RateLimiter::builder("orders").max_requests(50).build()?;
+    /// // An open circuit costs no permit.
+    /// let protection = Protection::in_order().then(breaker.clone()).then(orders.clone());
+    /// breaker.force_open();
+    /// assert!(protection.call(|| Ok::<(), ()>(())).is_err());
+    /// assert_eq!(orders.remaining(), 50);
+    /// # Ok::<(), fusewire::ConfigError>(())
+    /// ```
+    pub fn in_order() -> Self {
+        Self { outer: (), retry: NoRetry, inner: () }
+    }
+}
+
+impl<O> Protection<O> {
+    /// Adds a limiter or a breaker inside the layers so far.
+    #[must_use = "the layer is added to what is returned"]
+    pub fn then<N>(self, gate: N) -> Protection<Chain<O, N>> {
+        Protection { outer: Chain { outer: self.outer, inner: gate }, retry: NoRetry, inner: () }
+    }
+
+    /// Adds a breaker with a classifier inside the layers so far; see
+    /// [`ProtectionBuilder::breaker_judging`].
+    #[must_use = "the layer is added to what is returned"]
+    pub fn then_judging<T, E, C>(
+        self,
+        breaker: CircuitBreaker,
+        classify: C,
+    ) -> Protection<Chain<O, Judged<C>>>
+    where
+        C: Fn(Result<&T, &E>) -> Outcome,
+    {
+        self.then(Judged { breaker, classify })
+    }
+
+    /// Adds the retry: the layers so far are passed once a call, those that follow once an attempt.
+    #[must_use = "the layer is added to what is returned"]
+    pub fn retry<J, V, W, M>(self, retry: Retry<J, V, W, M>) -> Protection<O, Retry<J, V, W, M>> {
+        Protection { outer: self.outer, retry, inner: () }
+    }
+}
+
+impl<O, J, V, W, M, I> Protection<O, Retry<J, V, W, M>, I> {
+    /// Adds a limiter or a breaker inside the layers so far.
+    #[must_use = "the layer is added to what is returned"]
+    pub fn then<N>(self, gate: N) -> Protection<O, Retry<J, V, W, M>, Chain<I, N>> {
+        Protection { outer: self.outer, retry: self.retry, inner: Chain { outer: self.inner, inner: gate } }
+    }
+
+    /// Adds a breaker with a classifier inside the layers so far; see
+    /// [`ProtectionBuilder::breaker_judging`].
+    #[must_use = "the layer is added to what is returned"]
+    pub fn then_judging<T, E, C>(
+        self,
+        breaker: CircuitBreaker,
+        classify: C,
+    ) -> Protection<O, Retry<J, V, W, M>, Chain<I, Judged<C>>>
+    where
+        C: Fn(Result<&T, &E>) -> Outcome,
+    {
+        self.then(Judged { breaker, classify })
+    }
+}
+
+/// Runs `op` behind a gate.
+#[inline]
+fn behind<T, E>(
+    gate: &impl Gate<T, E>,
+    op: impl FnOnce() -> Result<T, ProtectionError<E>>,
+) -> Result<T, ProtectionError<E>> {
+    let pass = gate.enter()?;
+    let result = op();
+    gate.leave(pass, result.as_ref());
+    result
+}
+
+/// Runs a future behind a gate. It is made once the gate is passed.
+async fn behind_async<T, E, F>(
+    gate: &impl Gate<T, E>,
+    op: impl FnOnce() -> F,
+) -> Result<T, ProtectionError<E>>
+where
+    F: Future<Output = Result<T, ProtectionError<E>>>,
+{
+    let pass = gate.enter()?;
+    let result = op().await;
+    gate.leave(pass, result.as_ref());
+    result
+}
+
+/// An attempt's result as the layers see it.
+async fn of_service<T, E>(attempt: impl Future<Output = Result<T, E>>) -> Result<T, ProtectionError<E>> {
+    attempt.await.map_err(ProtectionError::Service)
+}
+
+impl<O, I> Protection<O, NoRetry, I> {
+    /// Makes a call under this protection.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtectionError`]: the service's error or a layer's refusal.
+    #[inline]
+    pub fn call<T, E>(&self, op: impl FnOnce() -> Result<T, E>) -> Result<T, ProtectionError<E>>
+    where
+        O: Gate<T, E>,
+        I: Gate<T, E>,
+    {
+        behind(&self.outer, || behind(&self.inner, || op().map_err(ProtectionError::Service)))
+    }
+
+    /// Makes an asynchronous call under this protection; no runtime is needed. Nothing runs, and no permit
+    /// is taken, before the first poll. Dropped before it is done, the call counts as cancelled.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    pub async fn call_async<T, E, F>(&self, op: impl FnOnce() -> F) -> Result<T, ProtectionError<E>>
+    where
+        O: Gate<T, E>,
+        I: Gate<T, E>,
+        F: Future<Output = Result<T, E>>,
+    {
+        behind_async(&self.outer, || behind_async(&self.inner, || of_service(op()))).await
+    }
+}
+
+impl<O, J, V, W, I> Protection<O, Retry<J, V, W, Untimed>, I> {
+    /// Makes a call under this protection. The retry sleeps on this thread between attempts.
     ///
     /// # Errors
     ///
@@ -131,7 +246,11 @@ impl<L> Protection<L> {
     #[inline]
     pub fn call<T, E>(&self, op: impl FnMut() -> Result<T, E>) -> Result<T, ProtectionError<E>>
     where
-        L: Layer<T, E>,
+        O: Gate<T, E>,
+        I: Gate<T, E>,
+        J: ErrorRule<ProtectionError<E>>,
+        V: ValueRule<T>,
+        W: Watch<ProtectionError<E>>,
     {
         self.call_with(thread::sleep, op)
     }
@@ -144,45 +263,85 @@ impl<L> Protection<L> {
     #[inline]
     pub fn call_with<T, E>(
         &self,
-        sleep: impl Fn(Duration),
+        sleep: impl FnMut(Duration),
         mut op: impl FnMut() -> Result<T, E>,
     ) -> Result<T, ProtectionError<E>>
     where
-        L: Layer<T, E>,
+        O: Gate<T, E>,
+        I: Gate<T, E>,
+        J: ErrorRule<ProtectionError<E>>,
+        V: ValueRule<T>,
+        W: Watch<ProtectionError<E>>,
     {
-        self.layers.call(&sleep, || op().map_err(ProtectionError::Service))
+        behind(&self.outer, || {
+            let attempt = || behind(&self.inner, || op().map_err(ProtectionError::Service));
+            self.retry.call_with(sleep, attempt).map_err(ProtectionError::after_retry)
+        })
     }
+}
 
+impl<O, J, V, W, M, I> Protection<O, Retry<J, V, W, M>, I> {
     /// Makes an asynchronous call under this protection, with tokio's timer between attempts. Nothing runs,
-    /// and no permit is taken, before the first poll.
+    /// and no permit is taken, before the first poll. Dropped before it is done, the call counts as
+    /// cancelled.
     ///
     /// # Errors
     ///
-    /// As [`call`](Self::call).
+    /// As [`call`](Protection::call).
     #[cfg(feature = "tokio")]
-    pub async fn call_async<T, E, F>(&self, op: impl Fn() -> F) -> Result<T, ProtectionError<E>>
+    pub async fn call_async<T, E, F>(&self, op: impl FnMut() -> F) -> Result<T, ProtectionError<E>>
     where
-        L: AsyncLayer<T, E>,
+        O: Gate<T, E>,
+        I: Gate<T, E>,
+        J: ErrorRule<ProtectionError<E>>,
+        V: ValueRule<T>,
+        W: Watch<ProtectionError<E>>,
+        M: TimeLimit<ProtectionError<E>>,
         F: Future<Output = Result<T, E>>,
     {
         self.call_async_with(tokio::time::sleep, op).await
     }
 
-    /// Makes an asynchronous call under this protection, with a timer of the caller's; no runtime is needed.
+    /// As `call_async`, with a timer of the caller's; no runtime is needed.
     ///
     /// # Errors
     ///
-    /// As [`call`](Self::call).
+    /// As [`call`](Protection::call).
     pub async fn call_async_with<T, E, F, S>(
         &self,
-        sleep: impl Fn(Duration) -> S,
-        op: impl Fn() -> F,
+        sleep: impl FnMut(Duration) -> S,
+        mut op: impl FnMut() -> F,
     ) -> Result<T, ProtectionError<E>>
     where
-        L: AsyncLayer<T, E>,
+        O: Gate<T, E>,
+        I: Gate<T, E>,
+        J: ErrorRule<ProtectionError<E>>,
+        V: ValueRule<T>,
+        W: Watch<ProtectionError<E>>,
+        M: TimeLimit<ProtectionError<E>>,
         F: Future<Output = Result<T, E>>,
         S: Future<Output = ()>,
     {
-        self.layers.call_async(&sleep, || async { op().await.map_err(ProtectionError::Service) }).await
+        // The gate is passed before the future is made, and both when the retry asks for an attempt.
+        let attempt = || entered(&self.inner, self.inner.enter().map(|pass| (pass, op())));
+        let all = || async {
+            self.retry.call_async_with(sleep, attempt).await.map_err(ProtectionError::after_retry)
+        };
+        behind_async(&self.outer, all).await
     }
+}
+
+/// An attempt that was let through, or its refusal.
+async fn entered<'a, T, E, G, F>(
+    gate: &'a G,
+    entered: Result<(G::Pass<'a>, F), ProtectionError<E>>,
+) -> Result<T, ProtectionError<E>>
+where
+    G: Gate<T, E>,
+    F: Future<Output = Result<T, E>>,
+{
+    let (pass, attempt) = entered?;
+    let result = attempt.await.map_err(ProtectionError::Service);
+    gate.leave(pass, result.as_ref());
+    result
 }
