@@ -87,12 +87,22 @@ impl<T, E, L: Limiter> Gate<T, E> for L {
     fn leave(&self, _pass: (), _result: Result<&T, &ProtectionError<E>>) {}
 }
 
-/// A breaker with a classifier that says what each result means for the service; see
-/// [`ProtectionBuilder::breaker_judging`](super::ProtectionBuilder::breaker_judging).
+/// A breaker with a classifier that says what each result of the service means. It is not asked about
+/// refusals of other layers.
 #[derive(Clone)]
 pub struct Judged<C> {
-    pub(super) breaker: CircuitBreaker,
-    pub(super) classify: C,
+    breaker: CircuitBreaker,
+    classify: C,
+}
+
+impl<C> Judged<C> {
+    /// A breaker with its classifier; see [`CircuitBreaker::with_classifier`].
+    pub fn new<T, E>(breaker: CircuitBreaker, classify: C) -> Self
+    where
+        C: Fn(Result<&T, &E>) -> Outcome,
+    {
+        Self { breaker, classify }
+    }
 }
 
 impl<C> fmt::Debug for Judged<C> {

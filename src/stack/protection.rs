@@ -89,7 +89,7 @@ impl<R, L, B> ProtectionBuilder<R, L, B> {
     where
         C: Fn(Result<&T, &E>) -> Outcome,
     {
-        let breaker = Judged { breaker, classify };
+        let breaker = Judged::new(breaker, classify);
         ProtectionBuilder { retry: self.retry, limiter: self.limiter, breaker }
     }
 
@@ -126,24 +126,11 @@ impl Protection {
 }
 
 impl<O> Protection<O> {
-    /// Adds a limiter or a breaker inside the layers so far.
+    /// Adds a limiter or a breaker inside the layers so far: a [`Limiter`], a [`CircuitBreaker`], or one that
+    /// is [`Judged`].
     #[must_use = "the layer is added to what is returned"]
     pub fn then<N>(self, gate: N) -> Protection<Chain<O, N>> {
         Protection { outer: Chain { outer: self.outer, inner: gate }, retry: NoRetry, inner: () }
-    }
-
-    /// Adds a breaker with a classifier inside the layers so far; see
-    /// [`ProtectionBuilder::breaker_judging`].
-    #[must_use = "the layer is added to what is returned"]
-    pub fn then_judging<T, E, C>(
-        self,
-        breaker: CircuitBreaker,
-        classify: C,
-    ) -> Protection<Chain<O, Judged<C>>>
-    where
-        C: Fn(Result<&T, &E>) -> Outcome,
-    {
-        self.then(Judged { breaker, classify })
     }
 
     /// Adds the retry: the layers so far are passed once a call, those that follow once an attempt.
@@ -154,24 +141,11 @@ impl<O> Protection<O> {
 }
 
 impl<O, J, V, W, M, I> Protection<O, Retry<J, V, W, M>, I> {
-    /// Adds a limiter or a breaker inside the layers so far.
+    /// Adds a limiter or a breaker inside the layers so far: a [`Limiter`], a [`CircuitBreaker`], or one that
+    /// is [`Judged`].
     #[must_use = "the layer is added to what is returned"]
     pub fn then<N>(self, gate: N) -> Protection<O, Retry<J, V, W, M>, Chain<I, N>> {
         Protection { outer: self.outer, retry: self.retry, inner: Chain { outer: self.inner, inner: gate } }
-    }
-
-    /// Adds a breaker with a classifier inside the layers so far; see
-    /// [`ProtectionBuilder::breaker_judging`].
-    #[must_use = "the layer is added to what is returned"]
-    pub fn then_judging<T, E, C>(
-        self,
-        breaker: CircuitBreaker,
-        classify: C,
-    ) -> Protection<O, Retry<J, V, W, M>, Chain<I, Judged<C>>>
-    where
-        C: Fn(Result<&T, &E>) -> Outcome,
-    {
-        self.then(Judged { breaker, classify })
     }
 }
 
