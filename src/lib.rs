@@ -77,12 +77,17 @@ pub use retry::{Jitter, Retry, RetryBudget, RetryConfig, RetryError, retry};
 pub use stack::{Protection, ProtectionBuilder, ProtectionError, RefusedBy};
 pub use word::breaker::{Cause, CircuitState};
 
-/// The README's examples are tests.
+/// The examples of the README and of the book are tests.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
-
-/// So are those of the chapter on retries.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/retry.md")]
-struct RetryChapter;
+mod book {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/guide.md")]
+    struct Guide;
+    #[doc = include_str!("../docs/limiters.md")]
+    struct Limiters;
+    #[doc = include_str!("../docs/retry.md")]
+    struct Retry;
+    #[doc = include_str!("../docs/stack.md")]
+    struct Stack;
+}
