@@ -322,6 +322,8 @@ impl Bucket {
         let terms = Slots::check(rate, capacity)?;
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
         self.slots.begin(&self.word, now);
+        // A line never begins before the last one: what flowed since then was given already.
+        let now = now.max(self.slots.beginning(&self.word));
         // Before the word moves: who finds the number unchanged after that is still under its own terms.
         self.changes.fetch_add(1, Ordering::Relaxed);
         self.slots.change(&self.word, &terms, now);
