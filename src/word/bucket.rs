@@ -84,10 +84,17 @@ impl BucketWord {
     }
 
     /// Takes `cost` of `capacity` units at `line` units. `None` where that many are not there.
+    ///
+    /// Wraps, because a stalled caller may have read terms that are half of one change and half of another;
+    /// its exchange fails then.
     #[inline(always)]
     pub(crate) fn take(self, line: u64, capacity: u64, cost: u64) -> Option<Self> {
         let line = self.on_line(line);
-        if self.0 > line + (capacity - cost) { None } else { Some(Self(self.0.max(line) + cost)) }
+        if self.0 > line.wrapping_add(capacity.wrapping_sub(cost)) {
+            None
+        } else {
+            Some(Self(self.0.max(line).wrapping_add(cost)))
+        }
     }
 
     /// As `take`, past the hold, for a request that has been waiting since the line stood at `since`. All
@@ -261,6 +268,12 @@ mod tests {
         assert!(taken.is_held());
         assert_eq!(taken.take_queued(0, 0, 100, 60), Err(20));
         assert_eq!(taken.held(false).take(20, 100, 60), Some(BucketWord::with_debt(2, 120)));
+    }
+
+    #[test]
+    fn terms_that_do_not_belong_together_are_no_panic() {
+        // The capacity of one set, the cost of a token of another: the exchange that follows fails.
+        let _ = BucketWord::with_debt(3, SPAN).take(SPAN, 1, 1 << 46);
     }
 
     #[test]
