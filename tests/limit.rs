@@ -89,3 +89,13 @@ fn changes_at_times_that_go_back_and_forth_make_no_tokens() {
     }
     assert!((9..=10).contains(&got), "{got} tokens in a second at ten a second");
 }
+
+#[test]
+fn a_lease_that_is_returned_by_a_clock_that_lags_makes_no_tokens() {
+    let bucket = timed(1e9, 10);
+    let mut lease = bucket.lease_handle(10).expect("a valid batch");
+    lease.try_acquire_at(100).expect("full");
+    bucket.try_acquire_n_at(10, 200).expect("full again");
+    lease.give_back_at(100);
+    bucket.try_acquire_at(200).expect_err("ten were given at this time");
+}

@@ -116,6 +116,11 @@ impl BucketWord {
         capacity.cast_signed() - ahead.cast_signed()
     }
 
+    /// The line had come so far, at least, when this became the word of a bucket of `capacity` units.
+    pub(crate) fn earliest(self, capacity: u64) -> u64 {
+        TIME.get(self.0).saturating_sub(capacity)
+    }
+
     /// Gives `units` back, not beyond the beginning of the line.
     pub(crate) fn give_back(self, units: u64) -> Self {
         Self(self.0 - units.min(TIME.get(self.0)))
