@@ -4,9 +4,25 @@ use std::time::Duration;
 
 use fusewire::{Clock, Limiter, ManualClock, TokenBucketRateLimiter};
 
+const SECOND: u64 = 1_000_000_000;
+
 fn bucket(clock: &ManualClock, rate: f64, capacity: u64) -> TokenBucketRateLimiter {
     let builder = TokenBucketRateLimiter::builder("test").rate(rate).capacity(capacity);
     builder.clock(Clock::from(clock)).build().expect("a valid bucket")
+}
+
+/// A bucket that is given every time.
+fn timed(rate: f64, capacity: u64) -> TokenBucketRateLimiter {
+    bucket(&ManualClock::new(), rate, capacity)
+}
+
+/// How many single tokens it gives at `now`.
+fn drain(bucket: &TokenBucketRateLimiter, now: u64) -> u64 {
+    let mut got = 0;
+    while bucket.try_acquire_at(now).is_ok() {
+        got += 1;
+    }
+    got
 }
 
 #[test]
@@ -59,4 +75,27 @@ fn a_lease_spends_what_was_debited_and_gives_the_rest_back() {
     assert_eq!((bucket.remaining(), lease.left()), (68, 22));
     drop(lease);
     assert_eq!(bucket.remaining(), 90);
+}
+
+#[test]
+fn changes_at_times_that_go_back_and_forth_make_no_tokens() {
+    let bucket = timed(10.0, 10);
+    assert_eq!(drain(&bucket, 0), 10);
+    let mut got = 0;
+    for _ in 0..10 {
+        bucket.reconfigure_at(10.0, 10, SECOND).expect("valid");
+        bucket.reconfigure_at(10.0, 10, 0).expect("valid");
+        got += drain(&bucket, SECOND);
+    }
+    assert!((9..=10).contains(&got), "{got} tokens in a second at ten a second");
+}
+
+#[test]
+fn a_lease_that_is_returned_by_a_clock_that_lags_makes_no_tokens() {
+    let bucket = timed(1e9, 10);
+    let mut lease = bucket.lease_handle(10).expect("a valid batch");
+    lease.try_acquire_at(100).expect("full");
+    bucket.try_acquire_n_at(10, 200).expect("full again");
+    lease.give_back_at(100);
+    bucket.try_acquire_at(200).expect_err("ten were given at this time");
 }

@@ -52,7 +52,8 @@ pub(super) struct Bucket {
     counters: Counters,
     name: Arc<str>,
     pub(super) queue: WaitQueue,
-    /// How often the terms were changed; their newest form is behind the lock, which only changes take.
+    /// Twice how often the terms were changed, and one more during a change. Their newest form is behind the
+    /// lock, which only changes take.
     changes: AtomicU64,
     present: Mutex<Present>,
     _registration: Registration,
@@ -322,9 +323,13 @@ impl Bucket {
         let terms = Slots::check(rate, capacity)?;
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
         self.slots.begin(&self.word, now);
-        // Before the word moves: who finds the number unchanged after that is still under its own terms.
+        // A line never begins before the last one: what flowed since then was given already.
+        let now = now.max(self.slots.beginning(&self.word));
+        // Before the word moves: who finds the number unchanged after that is still under its own terms. And
+        // after: who finds it odd may be under either.
         self.changes.fetch_add(1, Ordering::Relaxed);
         self.slots.change(&self.word, &terms, now);
+        self.changes.fetch_add(1, Ordering::Relaxed);
         *present = Present { rate, capacity };
         drop(present);
         self.queue.serve(self, now);
@@ -335,20 +340,22 @@ impl Bucket {
         *self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How often the terms have changed.
+    /// Which terms these are; odd while they change.
     pub(super) fn changes(&self) -> u64 {
         self.changes.load(Ordering::Relaxed)
     }
 
-    /// Gives back what is left of `n` tokens that were drawn at `drawn`, after `changes` changes: less what
-    /// has flowed in since, which would have found the bucket fuller, and nothing across a change.
+    /// Gives back what is left of `n` tokens that were drawn at `drawn`, under the terms of `changes`: less
+    /// what has flowed in since, which would have found the bucket fuller, and nothing across a change.
     pub(super) fn give_back(&self, n: u64, drawn: u64, changes: u64, now: u64) {
         let returned = self.word.update(|word: BucketWord| {
-            if self.changes() != changes && !mutant(Mutant::LeaseForgetsTerms) {
+            if (self.changes() != changes || changes % 2 == 1) && !mutant(Mutant::LeaseForgetsTerms) {
                 return Step::Keep(false);
             }
             let slot = self.slots.of(word);
-            let flowed = slot.line(now) - slot.line(drawn.min(now));
+            // Where `now` lags behind, the word tells: nobody takes tokens before they are there.
+            let line = slot.line(now).max(word.earliest(slot.capacity()));
+            let flowed = line.saturating_sub(slot.line(drawn));
             match (n << slot.bits()).saturating_sub(flowed) {
                 0 => Step::Keep(false),
                 units => Step::Set(word.give_back(units), word.is_held()),

@@ -41,7 +41,7 @@ pub struct LeaseHandle {
     expires: u64,
     batch: u64,
     max_hold: u64,
-    /// When what is left was drawn, and after how many changes of terms.
+    /// When what is left was drawn, and under which terms.
     drawn: u64,
     changes: u64,
     /// Whether they were drawn at a time that the owner gave.

@@ -87,16 +87,17 @@ impl Line {
             self.remove(0);
         }
         if self.requests.len() < before {
-            self.moved_up(source);
+            self.moved_up(0, source);
         }
     }
 
-    /// Somebody else stands at the head, or nobody.
-    fn moved_up(&mut self, source: &impl Source) {
-        match self.requests.front_mut() {
-            // Its time may have come nearer.
-            Some(head) => self.wake.extend(head.waker.take()),
-            None => source.hold(false),
+    /// Those from `place` on stand nearer to the head. The first whose owner listens is told, since its time
+    /// may be earlier now; the next one is when that one goes.
+    fn moved_up(&mut self, place: usize, source: &impl Source) {
+        let waker = self.requests.range_mut(place..).find_map(|request| request.waker.take());
+        self.wake.extend(waker);
+        if self.requests.is_empty() {
+            source.hold(false);
         }
     }
 
@@ -135,8 +136,8 @@ impl WaitQueue {
         })
     }
 
-    /// Asks whether the request has been granted. If not, `waker` is called when it is, and when it comes
-    /// to the head, since its time may be earlier then.
+    /// Asks whether the request has been granted. If not, `waker` is called when it is, and when its time may
+    /// have come nearer: not each time, but always when nobody ahead of it has a waker to be called first.
     pub fn turn(&self, source: &impl Source, ticket: &Ticket, now: u64, waker: Option<&Waker>) -> Turn {
         self.locked(|line| {
             line.serve(source, now);
@@ -164,21 +165,20 @@ impl WaitQueue {
             }
             line.requests[place].waker = None;
             line.remove(place);
+            line.moved_up(place, source);
             if place == 0 {
-                line.moved_up(source);
                 line.serve(source, now);
             }
             true
         })
     }
 
-    /// Gives permits to whoever is due at `now`, and tells the head that its time may have changed: for
-    /// sources whose permits come from elsewhere.
+    /// Gives permits to whoever is due at `now`, and tells the first who listens that its time may have
+    /// changed: for sources whose permits come from elsewhere.
     pub fn serve(&self, source: &impl Source, now: u64) {
         self.locked(|line| {
             line.serve(source, now);
-            let head = line.requests.front_mut().and_then(|head| head.waker.take());
-            line.wake.extend(head);
+            line.moved_up(0, source);
         });
     }
 

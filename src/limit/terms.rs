@@ -106,6 +106,11 @@ impl Slots {
         self.debt
     }
 
+    /// Where the present line begins. For the one who may change it.
+    pub(super) fn beginning(&self, word: &WordCell<BucketWord>) -> u64 {
+        self.of(word.load()).base.load(Ordering::Relaxed)
+    }
+
     /// Begins the line at `now`, unless it has begun: the origin of the callers' time is not known before.
     #[cold]
     pub(super) fn begin(&self, word: &WordCell<BucketWord>, now: u64) {

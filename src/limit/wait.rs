@@ -46,8 +46,7 @@ impl Reservation {
         self.turn(now, None).is_none()
     }
 
-    /// Where it stands at `now`; if it waits, `waker` is called when it is granted or comes to the head of
-    /// the queue. See [`WaitQueue::turn`].
+    /// Where it stands at `now`; if it waits, `waker` is called when it is granted or may be due earlier. See [`WaitQueue::turn`].
     pub fn turn_at(&self, now: u64, waker: &Waker) -> Turn {
         self.turn(now, Some(waker)).map_or(Turn::Granted, Turn::At)
     }

@@ -84,10 +84,17 @@ impl BucketWord {
     }
 
     /// Takes `cost` of `capacity` units at `line` units. `None` where that many are not there.
+    ///
+    /// Wraps, because a stalled caller may have read terms that are half of one change and half of another;
+    /// its exchange fails then.
     #[inline(always)]
     pub(crate) fn take(self, line: u64, capacity: u64, cost: u64) -> Option<Self> {
         let line = self.on_line(line);
-        if self.0 > line + (capacity - cost) { None } else { Some(Self(self.0.max(line) + cost)) }
+        if self.0 > line.wrapping_add(capacity.wrapping_sub(cost)) {
+            None
+        } else {
+            Some(Self(self.0.max(line).wrapping_add(cost)))
+        }
     }
 
     /// As `take`, past the hold, for a request that has been waiting since the line stood at `since`. All
@@ -107,6 +114,11 @@ impl BucketWord {
     pub(crate) fn available(self, line: u64, capacity: u64) -> i64 {
         let ahead = self.held(false).0.saturating_sub(self.on_line(line));
         capacity.cast_signed() - ahead.cast_signed()
+    }
+
+    /// The line had come so far, at least, when this became the word of a bucket of `capacity` units.
+    pub(crate) fn earliest(self, capacity: u64) -> u64 {
+        TIME.get(self.0).saturating_sub(capacity)
     }
 
     /// Gives `units` back, not beyond the beginning of the line.
@@ -261,6 +273,12 @@ mod tests {
         assert!(taken.is_held());
         assert_eq!(taken.take_queued(0, 0, 100, 60), Err(20));
         assert_eq!(taken.held(false).take(20, 100, 60), Some(BucketWord::with_debt(2, 120)));
+    }
+
+    #[test]
+    fn terms_that_do_not_belong_together_are_no_panic() {
+        // The capacity of one set, the cost of a token of another: the exchange that follows fails.
+        let _ = BucketWord::with_debt(3, SPAN).take(SPAN, 1, 1 << 46);
     }
 
     #[test]
