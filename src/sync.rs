@@ -122,12 +122,24 @@ pub enum Mutant {
     NoSecondLook,
     /// A window opens the hot edge without looking whether it was replaced.
     EdgeUnchecked,
+    /// A bucket begins whatever its word shows.
+    BeginTwice,
+    /// The beginning of a bucket's line is that of whoever wrote it last.
+    BeginStores,
     /// A bucket's word names terms that are not written yet.
     TermsAfterWord,
+    /// A refusal is made without looking whether its terms were being replaced.
+    TermsUnchecked,
     /// A refused request writes to the bucket.
     RefusalWrites,
     /// A queue does not hold back those who do not wait.
     QueueNoHold,
+    /// The hold on those who do not wait is set after the lock that covers the queue is released.
+    QueueHoldsLate,
+    /// A waker is kept in a second look at the queue.
+    QueueWakerLate,
+    /// A queue is served before the terms change instead of after.
+    ServedBeforeChange,
     /// A request that left the queue is served all the same.
     QueueServesLeft,
     /// A lease gives back what it was given, whatever it spent.

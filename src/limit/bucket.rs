@@ -261,7 +261,7 @@ impl Bucket {
         // Acquire: pairs with the Release half of the exchange in `Slots::change`. Who read what the fourth
         // change wrote finds at least the third one's generation here.
         fence(Ordering::Acquire);
-        self.word.load().generation() == word.generation()
+        self.word.load().generation() == word.generation() || mutant(Mutant::TermsUnchecked)
     }
 
     /// Whether `n` tokens could be taken.
@@ -322,9 +322,14 @@ impl Bucket {
     fn reconfigure(&self, rate: f64, capacity: u64, now: u64) -> Result<(), ConfigError> {
         let terms = Slots::check(rate, capacity)?;
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
-        self.slots.begin(&self.word, now);
+        if self.word.load().is_untouched() {
+            self.slots.begin(&self.word, now);
+        }
         // A line never begins before the last one: what flowed since then was given already.
         let now = now.max(self.slots.beginning(&self.word));
+        if mutant(Mutant::ServedBeforeChange) {
+            self.queue.serve(self, now);
+        }
         // Before the word moves: who finds the number unchanged after that is still under its own terms. And
         // after: who finds it odd may be under either.
         self.changes.fetch_add(1, Ordering::Relaxed);
@@ -332,7 +337,9 @@ impl Bucket {
         self.changes.fetch_add(1, Ordering::Relaxed);
         *present = Present { rate, capacity };
         drop(present);
-        self.queue.serve(self, now);
+        if !mutant(Mutant::ServedBeforeChange) {
+            self.queue.serve(self, now);
+        }
         Ok(())
     }
 

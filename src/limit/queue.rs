@@ -123,26 +123,33 @@ impl WaitQueue {
 
     /// Joins the end of the queue, for `n` permits. The source must be able to give as many.
     pub fn join(&self, source: &impl Source, n: u64, now: u64) -> Ticket {
-        self.locked(|line| {
+        let ticket = self.locked(|line| {
             let id = line.next;
             line.next += 1;
             line.asked += u128::from(n);
             line.requests.push_back(Request { id, n, since: now, waker: None });
-            if line.requests.len() == 1 && !mutant(Mutant::QueueNoHold) {
+            let late = mutant(Mutant::QueueNoHold) || mutant(Mutant::QueueHoldsLate);
+            if line.requests.len() == 1 && !late {
                 source.hold(true);
             }
             line.serve(source, now);
             Ticket(id)
-        })
+        });
+        if mutant(Mutant::QueueHoldsLate) {
+            source.hold(true);
+        }
+        ticket
     }
 
     /// Asks whether the request has been granted. If not, `waker` is called when it is, and when its time may
     /// have come nearer: not each time, but always when nobody ahead of it has a waker to be called first.
     pub fn turn(&self, source: &impl Source, ticket: &Ticket, now: u64, waker: Option<&Waker>) -> Turn {
-        self.locked(|line| {
+        let turn = self.locked(|line| {
             line.serve(source, now);
             let Some(place) = line.find(ticket) else { return Turn::Granted };
-            if let Some(waker) = waker {
+            if let Some(waker) = waker
+                && !mutant(Mutant::QueueWakerLate)
+            {
                 let kept = &mut line.requests[place].waker;
                 if !kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
                     *kept = Some(waker.clone());
@@ -150,7 +157,15 @@ impl WaitQueue {
             }
             let all = line.requests.iter().take(place + 1).fold(0, |sum: u64, one| sum.saturating_add(one.n));
             Turn::At(source.due(all, now))
-        })
+        });
+        if mutant(Mutant::QueueWakerLate) {
+            self.locked(|line| {
+                if let Some(place) = line.find(ticket) {
+                    line.requests[place].waker = waker.cloned();
+                }
+            });
+        }
+        turn
     }
 
     /// Gives a place up. True if the request was still waiting: nothing was taken for it then. False if it

@@ -115,10 +115,13 @@ impl Slots {
     #[cold]
     pub(super) fn begin(&self, word: &WordCell<BucketWord>, now: u64) {
         let base = now.min(UNSET - 1);
+        if mutant(Mutant::BeginStores) {
+            self.slots[0].base.store(base, Ordering::Relaxed);
+        }
         // Whoever loses finds the winner's beginning here, and passes it on with the word.
         let _ = self.slots[0].base.compare_exchange(UNSET, base, Ordering::Relaxed, Ordering::Relaxed);
         word.update(|word: BucketWord| {
-            if word.is_untouched() {
+            if word.is_untouched() || mutant(Mutant::BeginTwice) {
                 Step::Set(BucketWord::with_debt(0, self.debt).held(word.is_held()), ())
             } else {
                 Step::Keep(())
