@@ -1,16 +1,22 @@
-//! A lock-free circuit breaker, cheap enough to sit inside the order path of a trading server or the tick
-//! of a game server.
+//! Lock-free circuit breakers, rate limiters and retries, cheap enough to sit inside the order path of a
+//! trading server or the tick of a game server.
 //!
-//! Start with [`CircuitBreaker::builder`]. The rooms:
+//! Start with [`CircuitBreaker::builder`], [`RateLimiter::builder`], [`retry()`](retry::retry), or with
+//! [`Protection`], which puts them around one call. The rooms:
 //!
 //! - [`breaker`]: [`CircuitBreaker`], its permits and tokens, its rules and their configuration, snapshots;
-//! - [`mod@retry`]: [`retry()`](retry::retry), [`Retry`], [`RetryBudget`]: attempts again, with growing waits;
+//! - [`limit`]: [`TokenBucketRateLimiter`], [`SlidingWindowRateLimiter`], [`RateLimiter`], [`LimitSet`], what
+//!   they have in common ([`Limiter`]), waiting and leases;
+//! - [`mod@retry`]: [`Retry`], [`RetryConfig`], [`RetryBudget`]: attempts again, with growing waits;
+//! - [`stack`]: [`Protection`], the three in one, with one error;
 //! - [`registry`]: [`Registry`], breakers by name;
 //! - [`observe`]: [`EventQueue`] and [`Dispatcher`] for changes of state, [`DirtySet`] for whoever publishes
-//!   the counts of many breakers, the directory of all live ones;
+//!   the counts of many breakers, the directory of all live instances;
 //! - [`clock`]: [`Clock`], precise, coarse or manual; every operation that reads one has a twin that takes
 //!   the caller's `now`;
 //! - [`error`]: what can be refused.
+//!
+//! Feature `tokio` (off by default) adds timers for whoever waits: `retry_async`, `until_ready`.
 //!
 //! ```
 //! use fusewire::{CallError, CircuitBreaker};
