@@ -46,6 +46,7 @@ mod word;
 #[cfg(fusewire_loom)]
 #[allow(missing_docs, reason = "documented where they are internal")]
 pub mod model {
+    pub use crate::limit::model::{Estimate, Refusal, Ring, Rule};
     pub use crate::observe::model::{Journal, Record};
     pub use crate::sync::{AtomicU64, Mutant, Ordering, with_mutant};
     pub use crate::tally::Tally;
@@ -63,7 +64,10 @@ pub use error::{
     CallError, CircuitOpenError, ConfigError, RateLimitExceeded, RegistryConflict, RegistryError,
     RejectReason, Rejected, Retryable,
 };
-pub use limit::{Limiter, LimiterTotals};
+pub use limit::{
+    LimitSet, LimitSetBuilder, Limiter, LimiterTotals, SlidingWindowRateLimiter,
+    SlidingWindowRateLimiterBuilder,
+};
 pub use observe::{DirtySet, Dispatcher, Event, EventQueue};
 pub use registry::Registry;
 pub use retry::Retry;

@@ -6,10 +6,26 @@
 //! thread's decision reads.
 
 mod counters;
+mod estimate;
+mod ring;
+mod set;
+mod sliding;
 
 use crate::error::RateLimitExceeded;
 
 pub use counters::LimiterTotals;
+pub use set::{LimitSet, LimitSetBuilder};
+pub use sliding::{SlidingWindowRateLimiter, SlidingWindowRateLimiterBuilder};
+
+/// The greatest limit that is logged: a ring of 2^24 times, 128 MiB.
+const MAX_LOGGED: u64 = (1 << 24) - 1;
+
+/// For the models, which drive the protocols themselves.
+#[cfg(fusewire_loom)]
+pub(crate) mod model {
+    pub use super::estimate::Estimate;
+    pub use super::ring::{Refusal, Ring, Rule};
+}
 
 /// What every limiter can be asked. The forms without a time take it from the limiter's own clock.
 pub trait Limiter {
