@@ -138,6 +138,8 @@ pub enum Mutant {
     EstimateStoreForCas,
     /// A bucket begins while the one before may still be counted in.
     EstimateNoSeal,
+    /// The words of two counters are read without looking at the first again.
+    EstimateNoRecheck,
     /// The words of two counters are read and written with Relaxed ordering.
     EstimateRelaxed,
 }

@@ -109,7 +109,7 @@ impl Estimate {
         loop {
             let even = load_for_update(&self.words[0], order);
             let odd = load_for_update(&self.words[1], order);
-            if self.words[0].load(Ordering::Relaxed) != even {
+            if self.words[0].load(Ordering::Relaxed) != even && !mutant(Mutant::EstimateNoRecheck) {
                 continue;
             }
             return if self.number(odd) > self.number(even) {
@@ -236,15 +236,66 @@ impl Estimate {
         // The quotient is less than the window.
         self.window - (wide(room, self.window) / u128::from(before.max(1))) as u64
     }
-
-    /// Both words: what a model compares.
-    #[cfg(fusewire_loom)]
-    pub fn state(&self) -> [u64; 2] {
-        [0, 1].map(|i| self.words[i].load(Ordering::Relaxed))
-    }
 }
 
 #[inline(always)]
 fn wide(a: u64, b: u64) -> u128 {
     u128::from(a) * u128::from(b)
+}
+
+#[cfg(all(test, not(fusewire_loom)))]
+mod tests {
+    use super::*;
+
+    fn words(estimate: &Estimate) -> [u64; 2] {
+        [0, 1].map(|i| estimate.words[i].load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn a_refusal_writes_nothing() {
+        let estimate = Estimate::new(2, 8);
+        for start in [0, 8, 24, 40, 56] {
+            assert_eq!(estimate.admit(2, start + 7), Ok(()));
+            let before = words(&estimate);
+            for now in [0, start, start + 7, start + 8, start + 11] {
+                assert!(estimate.admit(1, now).is_err() || now == start + 12);
+            }
+            assert!(estimate.admit(2, start + 15).is_err());
+            assert_eq!(words(&estimate), before);
+        }
+    }
+
+    /// A thread that sealed a bucket and then stalled, before each of the next few.
+    #[test]
+    fn a_bucket_that_was_sealed_and_left_stops_nobody() {
+        for (start, later) in [0, 8].into_iter().flat_map(|start| (1..6).map(move |later| (start, later))) {
+            let estimate = Estimate::new(2, 8);
+            assert_eq!(estimate.admit(1, start), Ok(()));
+            let view = estimate.view();
+            assert!(estimate.exchange(view.index, view.newest, view.newest | estimate.seal()));
+            // What is sealed is over: its time counts as the next bucket's.
+            assert_eq!((estimate.remaining(start), estimate.peek(2, start)), (1, Err(16)));
+            let now = start + 8 * later;
+            let left = if later == 1 { 1 } else { 2 };
+            assert_eq!(estimate.remaining(now), left);
+            assert_eq!(estimate.admit(left, now), Ok(()));
+            assert_eq!(estimate.remaining(now), 0);
+            assert_eq!(estimate.number(estimate.view().newest), now / 8);
+        }
+    }
+
+    #[test]
+    fn a_word_holds_the_greatest_limit_and_the_last_bucket_of_any_window() {
+        let lengths = (2..64).flat_map(|bits| [(1 << bits) - 1, 1 << bits, (1 << bits) + 1]);
+        for window in lengths.chain([u64::MAX]).filter(|window| *window >= 4) {
+            let most = Estimate::greatest(window);
+            let estimate = Estimate::new(most, window);
+            for now in [0, u64::MAX] {
+                assert_eq!(estimate.admit(most, now), Ok(()), "{window} at {now}");
+                assert_eq!(estimate.remaining(now), 0);
+                let newest = estimate.view().newest;
+                assert_eq!((estimate.number(newest), estimate.count(newest)), (now / window, most));
+            }
+        }
+    }
 }

@@ -293,7 +293,7 @@ impl Ring {
         }
     }
 
-    /// How many were admitted, and what stands in the slots: what a model compares.
+    /// How many were admitted, and what stands in the slots.
     #[cfg(fusewire_loom)]
     pub fn state(&self) -> (u64, Vec<u64>) {
         let slots = self.slots.iter().map(|slot| slot.load(Ordering::Relaxed)).collect();
