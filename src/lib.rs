@@ -77,3 +77,8 @@ pub use word::breaker::{Cause, CircuitState};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So is the one of the chapter on sliding windows.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/sliding-windows.md")]
+struct SlidingWindows;

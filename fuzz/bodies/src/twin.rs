@@ -5,6 +5,7 @@
 //! origin, which lies a day before the first time that the breaker was told.
 
 pub(crate) mod hung;
+pub(crate) mod sliding;
 pub(crate) mod window;
 
 use std::time::Duration;

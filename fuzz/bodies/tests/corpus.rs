@@ -40,6 +40,11 @@ fn hung_calls_are_found_as_promised() {
 }
 
 #[test]
+fn sliding_windows_agree_with_a_list_of_admissions() {
+    run_target("sliding");
+}
+
+#[test]
 fn every_body_has_a_target_and_a_corpus() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for (name, _) in ALL {
