@@ -54,6 +54,7 @@ mod word;
 #[cfg(fusewire_loom)]
 #[allow(missing_docs, reason = "documented where they are internal")]
 pub mod model {
+    pub use crate::limit::model::{Estimate, Refusal, Ring, Rule};
     pub use crate::observe::model::{Journal, Record};
     pub use crate::sync::{AtomicU64, Mutant, Ordering, with_mutant};
     pub use crate::tally::Tally;
@@ -72,7 +73,8 @@ pub use error::{
     RejectReason, Rejected, Retryable,
 };
 pub use limit::{
-    LeaseHandle, Limiter, LimiterTotals, RateLimiter, RateLimiterBuilder, Reservation, TokenBucketBuilder,
+    LeaseHandle, LimitSet, LimitSetBuilder, Limiter, LimiterTotals, RateLimiter, RateLimiterBuilder,
+    Reservation, SlidingWindowRateLimiter, SlidingWindowRateLimiterBuilder, TokenBucketBuilder,
     TokenBucketRateLimiter,
 };
 pub use observe::{DirtySet, Dispatcher, Event, EventQueue};
@@ -94,6 +96,8 @@ mod book {
     struct Limiters;
     #[doc = include_str!("../docs/retry.md")]
     struct Retry;
+    #[doc = include_str!("../docs/sliding-windows.md")]
+    struct SlidingWindows;
     #[doc = include_str!("../docs/stack.md")]
     struct Stack;
 }

@@ -148,6 +148,28 @@ pub enum Mutant {
     LeaseForgetsTerms,
     /// A budget takes what lapsed for what was spent, so that an old sum gives back what others paid.
     BudgetForgetsSpent,
+    /// A ring's slot is stored where it must be compared and exchanged.
+    RingStoreForCas,
+    /// A slot is taken although the head only lags behind it.
+    RingNoLag,
+    /// A ring is judged without looking whether its head moved meanwhile.
+    RingNoRecheck,
+    /// A ring's slots and head are read and written with Relaxed ordering.
+    RingRelaxed,
+    /// A ring's head moves before the slot is written.
+    RingHeadFirst,
+    /// A refused request leaves its time in the ring.
+    RingWriteOnRefusal,
+    /// Only the first of a ring's rules is asked.
+    RingFirstRuleOnly,
+    /// A word of two counters is stored where it must be compared and exchanged.
+    EstimateStoreForCas,
+    /// A bucket begins while the one before may still be counted in.
+    EstimateNoSeal,
+    /// The words of two counters are read without looking at the first again.
+    EstimateNoRecheck,
+    /// The words of two counters are read and written with Relaxed ordering.
+    EstimateRelaxed,
 }
 
 /// `strong`, or `Relaxed` when the model planted `fault`.
