@@ -749,6 +749,13 @@ fn a_time_that_goes_back_earns_nothing() {
 }
 
 #[test]
+fn the_last_moment_of_time_is_a_first_time_too() {
+    let budget = budget(0.0, 1.0, 1);
+    assert!(budget.try_withdraw_at(u64::MAX));
+    assert!(!budget.try_withdraw_at(0) && !budget.try_withdraw_at(u64::MAX));
+}
+
+#[test]
 fn a_budget_out_of_range_is_named() {
     let refused = |change: fn(fusewire::retry::RetryBudgetBuilder) -> fusewire::retry::RetryBudgetBuilder| {
         change(RetryBudget::builder()).build().expect_err("out of range").to_string()

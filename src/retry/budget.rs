@@ -163,8 +163,9 @@ impl Shared {
     fn since_origin(&self, now: u64) -> u64 {
         let mut origin = self.origin.load(Ordering::Relaxed);
         if origin == UNSET {
-            let first = self.origin.compare_exchange(UNSET, now, Ordering::Relaxed, Ordering::Relaxed);
-            origin = first.err().unwrap_or(now);
+            let first = now.min(UNSET - 1);
+            let won = self.origin.compare_exchange(UNSET, first, Ordering::Relaxed, Ordering::Relaxed);
+            origin = won.err().unwrap_or(first);
         }
         now.saturating_sub(origin)
     }
