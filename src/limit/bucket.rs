@@ -168,9 +168,7 @@ impl Bucket {
                 if self.queue.try_serve(self, now) {
                     continue;
                 }
-                // Behind all who wait.
-                let asked = self.queue.asked().saturating_add(n);
-                refusal.retry_after = span(self.due(asked, now).map(|due| due - now));
+                refusal.retry_after = self.behind_all(n, now);
             }
             self.counters.refuse(n);
             return Err(refusal);
@@ -266,21 +264,20 @@ impl Bucket {
 
     /// Whether `n` tokens could be taken.
     fn peek(&self, n: u64, now: u64) -> Result<(), RateLimitExceeded> {
-        let (refusal, held) = self.read(|word, slot| {
+        let (mut refusal, held) = self.read(|word, slot| {
             let word = if word.is_untouched() { BucketWord::with_debt(0, self.slots.debt()) } else { word };
             (Self::refusal_under(slot, word, n, now), word.is_held())
         });
-        match refusal {
-            _ if held && !refusal.is_invalid() => {
-                let asked = self.queue.asked().saturating_add(n);
-                Err(RateLimitExceeded {
-                    retry_after: span(self.due(asked, now).map(|due| due - now)),
-                    ..refusal
-                })
-            }
-            refusal if refusal.retry_after.is_zero() => Ok(()),
-            refusal => Err(refusal),
+        if held && !refusal.is_invalid() {
+            refusal.retry_after = self.behind_all(n, now);
         }
+        if refusal.retry_after.is_zero() { Ok(()) } else { Err(refusal) }
+    }
+
+    /// When `n` tokens may be had behind all who wait.
+    fn behind_all(&self, n: u64, now: u64) -> Duration {
+        let asked = self.queue.asked().saturating_add(n);
+        span(self.due(asked, now).map(|due| due - now))
     }
 
     /// The word and what belongs to it, read together.
@@ -294,26 +291,30 @@ impl Bucket {
         }
     }
 
-    /// Units that are there at `now`, and log2 of those in a token.
-    fn available(&self, now: u64) -> (i64, u32) {
+    /// Tokens that are there at `now` for those who do not wait.
+    fn remaining(&self, now: u64) -> u64 {
         self.read(|word, slot| {
-            let (capacity, bits) = (slot.capacity(), slot.bits());
+            let terms = slot.terms();
             let there = if word.is_untouched() {
-                (capacity - self.slots.debt()).cast_signed()
+                i128::from(terms.capacity.saturating_sub(self.slots.debt()))
+            } else if word.is_held() {
+                let asked = i128::from(self.queue.asked()) << terms.bits;
+                word.uncapped(slot.line(now), terms.capacity) - asked
             } else {
-                word.available(slot.line(now), capacity)
+                i128::from(word.available(slot.line(now), terms.capacity))
             };
-            (there, bits)
+            there.clamp(0, i128::from(terms.capacity)) as u64 >> terms.bits
         })
     }
 
-    /// When `n` tokens are there if nobody takes any; `None` for never.
+    /// When `n` tokens, all that the queue waits for up to a place, are there; `None` for never.
     fn due(&self, n: u64, now: u64) -> Option<u64> {
         let wait = self.read(|word, slot| {
             let terms = slot.terms();
-            let missing =
-                (i128::from(n) << terms.bits) - i128::from(word.available(slot.line(now), terms.capacity));
-            let missing = u64::try_from(missing.max(0)).unwrap_or(u64::MAX);
+            // Nothing that flows in is lost while somebody waits.
+            let missing = (i128::from(n) << terms.bits) - word.uncapped(slot.line(now), terms.capacity);
+            // What takes longer than a word can count takes for ever.
+            let missing = u64::try_from(missing.max(0)).ok().filter(|missing| *missing <= SPAN * 8 - 1)?;
             terms.nanos(missing).map(|wait| wait.saturating_add(slot.until_begin(now)))
         });
         wait.map(|wait| now.saturating_add(wait))
@@ -477,8 +478,7 @@ impl Limiter for TokenBucketRateLimiter {
     }
 
     fn remaining_at(&self, now: u64) -> u64 {
-        let (available, bits) = self.core.available(now);
-        u64::try_from(available).unwrap_or(0) >> bits
+        self.core.remaining(now)
     }
 }
 

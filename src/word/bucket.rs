@@ -116,6 +116,12 @@ impl BucketWord {
         capacity.cast_signed() - ahead.cast_signed()
     }
 
+    /// As `available`, but what flowed into a full bucket counts: nothing flows over while requests wait,
+    /// since they are debited as of when they were due.
+    pub(crate) fn uncapped(self, line: u64, capacity: u64) -> i128 {
+        i128::from(capacity) + i128::from(line) - i128::from(TIME.get(self.0))
+    }
+
     /// The line had come so far, at least, when this became the word of a bucket of `capacity` units.
     pub(crate) fn earliest(self, capacity: u64) -> u64 {
         TIME.get(self.0).saturating_sub(capacity)
