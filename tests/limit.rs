@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fusewire::{Clock, Limiter, ManualClock, TokenBucketRateLimiter};
+use fusewire::{Clock, Limiter, ManualClock, RateLimiter, TokenBucketRateLimiter};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -98,4 +98,14 @@ fn a_lease_that_is_returned_by_a_clock_that_lags_makes_no_tokens() {
     bucket.try_acquire_n_at(10, 200).expect("full again");
     lease.give_back_at(100);
     bucket.try_acquire_at(200).expect_err("ten were given at this time");
+}
+
+#[test]
+fn one_request_a_nanosecond_is_allowed_for_any_window() {
+    for nanos in (1..2_000).chain([9_007_199_254_740_993, 1 << 56]) {
+        let builder = RateLimiter::builder("dense").max_requests(nanos).window(Duration::from_nanos(nanos));
+        builder.build().expect("a request a nanosecond");
+    }
+    let over = RateLimiter::builder("denser").max_requests(8).window(Duration::from_nanos(7)).build();
+    assert_eq!(over.expect_err("more than one").field(), "max_requests");
 }
