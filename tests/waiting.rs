@@ -143,3 +143,26 @@ fn a_request_that_a_smaller_capacity_overtook_is_still_due_in_time() {
     assert_eq!((large.due(11 * SECOND), behind.due(11 * SECOND)), (None, Some(11)));
     assert_eq!(behind.due(12 * SECOND), None);
 }
+
+#[test]
+fn whoever_runs_when_told_and_drops_without_a_word_has_paid() {
+    // By the owner's times the limiter cannot know that it ran.
+    let bucket = empty(1.0, 1);
+    for second in 1..=5 {
+        let reservation = bucket.reserve_at(1, 0).expect("it fills");
+        assert_eq!(reservation.ready_at() / SECOND, second);
+    }
+    assert_eq!(bucket.waiting(), 5);
+    // Who was not told, or says that it leaves, pays nothing.
+    drop(bucket.reserve_at(1, 0).expect("it fills"));
+    let reservation = bucket.reserve_at(1, 0).expect("it fills");
+    assert_eq!(reservation.ready_at() / SECOND, 6);
+    assert!(reservation.cancel_at(0));
+    assert_eq!(bucket.waiting(), 5);
+    let reservation = bucket.reserve_at(1, 0).expect("it fills");
+    assert!(!reservation.is_ready_at(SECOND + 3));
+    drop(reservation);
+    assert_eq!(bucket.waiting(), 4, "and at that time one of the five was due");
+    bucket.try_acquire_at(7 * SECOND).expect("they got theirs");
+    assert_eq!(bucket.totals().allowed, 1 + 5 + 1);
+}
