@@ -110,11 +110,9 @@ impl Bucket {
             let slot = self.slots.of(word);
             let (capacity, bits) = (slot.capacity(), slot.bits());
             // One token always fits.
-            let taken = if n == 1 || (n > 0 && n <= capacity >> bits) {
-                word.take(slot.line(now), capacity, n << bits)
-            } else {
-                None
-            };
+            let fits = n == 1 || (n > 0 && n <= capacity >> bits);
+            let line = slot.line(now).filter(|_| fits);
+            let taken = line.and_then(|line| word.take(line, capacity, n << bits));
             match taken {
                 Some(next) => Step::Set(next, Ok(())),
                 None if mutant(Mutant::RefusalWrites) => Step::Set(word.nudged(), Err(word)),
@@ -131,7 +129,7 @@ impl Bucket {
                 self.counters.allow(n);
                 Ok(())
             }
-            Err(word) if n == 1 && !word.is_held() && !word.is_untouched() => {
+            Err(word) if n == 1 && !word.is_held() && !self.needs_line(word, now) => {
                 let refusal = self.refusal(word, n, now);
                 if !self.is_of_present_terms(word) {
                     return self.take_slowly(n, now);
@@ -143,8 +141,8 @@ impl Bucket {
         }
     }
 
-    /// A request that found the bucket untouched, held or under other terms a moment later; or one of a
-    /// weight.
+    /// A request that found the bucket untouched, held, at the end of its line or under other terms a moment
+    /// later; or one of a weight.
     #[cold]
     #[inline(never)]
     fn take_slowly(&self, n: u64, now: u64) -> Result<(), RateLimitExceeded> {
@@ -153,8 +151,8 @@ impl Bucket {
                 self.counters.allow(n);
                 return Ok(());
             };
-            if word.is_untouched() {
-                self.slots.begin(&self.word, now);
+            if self.needs_line(word, now) {
+                self.begin_line(now);
                 continue;
             }
             let mut refusal = self.refusal(word, n, now);
@@ -175,6 +173,35 @@ impl Bucket {
         }
     }
 
+    /// Whether the word's line has not begun, or has come to its end.
+    #[inline(always)]
+    fn needs_line(&self, word: BucketWord, now: u64) -> bool {
+        word.is_untouched() || self.slots.of(word).line(now).is_none()
+    }
+
+    /// Begins the first line, or the next one.
+    #[cold]
+    #[inline(never)]
+    fn begin_line(&self, now: u64) {
+        self.slots.begin(&self.word, now);
+        let present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        // Unless somebody else has begun it meanwhile.
+        let slot = self.slots.of(self.word.load());
+        if slot.line(now).is_none() {
+            self.change(&slot.terms(), now);
+        }
+        drop(present);
+    }
+
+    /// Continues under `terms`; `present` is locked.
+    fn change(&self, terms: &Terms, now: u64) {
+        // Before the word moves: who finds the number unchanged after that is still under its own terms. And
+        // after: who finds it odd may be under either.
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        self.slots.change(&self.word, terms, now);
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Takes `n` tokens at `now` for someone who would wait: false if they are not there yet, an error if
     /// they never will be.
     pub(super) fn take_or_wait(&self, n: u64, now: u64) -> Result<bool, RateLimitExceeded> {
@@ -183,8 +210,8 @@ impl Bucket {
                 self.counters.allow(n);
                 return Ok(true);
             };
-            if word.is_untouched() {
-                self.slots.begin(&self.word, now);
+            if self.needs_line(word, now) {
+                self.begin_line(now);
                 continue;
             }
             let refusal = self.refusal(word, n, now);
@@ -203,15 +230,16 @@ impl Bucket {
 
     /// Takes up to `n` tokens, as many as there are; how many.
     pub(super) fn draw(&self, n: u64, now: u64) -> Result<u64, RateLimitExceeded> {
-        if self.word.load().is_untouched() {
-            self.slots.begin(&self.word, now);
+        if self.needs_line(self.word.load(), now) {
+            self.begin_line(now);
         }
         let drawn = self.word.update(|word: BucketWord| {
             if word.is_held() {
                 return Step::Keep(0);
             }
             let slot = self.slots.of(word);
-            let (capacity, bits, line) = (slot.capacity(), slot.bits(), slot.line(now));
+            let (capacity, bits) = (slot.capacity(), slot.bits());
+            let Some(line) = slot.line(now) else { return Step::Keep(0) };
             let there = u64::try_from(word.available(line, capacity)).unwrap_or(0) >> bits;
             let drawn = there.min(n);
             match word.take(line, capacity, drawn << bits) {
@@ -240,7 +268,7 @@ impl Bucket {
         let retry_after = if n == 0 || n > capacity {
             None
         } else {
-            let missing = (n << terms.bits).cast_signed() - word.available(slot.line(now), terms.capacity);
+            let missing = (n << terms.bits).cast_signed() - word.available(slot.endless(now), terms.capacity);
             let nanos = terms.nanos(u64::try_from(missing).unwrap_or(0));
             nanos.map(|nanos| nanos.saturating_add(slot.until_begin(now)))
         };
@@ -299,9 +327,9 @@ impl Bucket {
                 i128::from(terms.capacity.saturating_sub(self.slots.debt()))
             } else if word.is_held() {
                 let asked = i128::from(self.queue.asked()) << terms.bits;
-                word.uncapped(slot.line(now), terms.capacity) - asked
+                word.uncapped(slot.endless(now), terms.capacity) - asked
             } else {
-                i128::from(word.available(slot.line(now), terms.capacity))
+                i128::from(word.available(slot.endless(now), terms.capacity))
             };
             there.clamp(0, i128::from(terms.capacity)) as u64 >> terms.bits
         })
@@ -312,7 +340,7 @@ impl Bucket {
         let wait = self.read(|word, slot| {
             let terms = slot.terms();
             // Nothing that flows in is lost while somebody waits.
-            let missing = (i128::from(n) << terms.bits) - word.uncapped(slot.line(now), terms.capacity);
+            let missing = (i128::from(n) << terms.bits) - word.uncapped(slot.endless(now), terms.capacity);
             // What takes longer than a word can count takes for ever.
             let missing = u64::try_from(missing.max(0)).ok().filter(|missing| *missing <= SPAN * 8 - 1)?;
             terms.nanos(missing).map(|wait| wait.saturating_add(slot.until_begin(now)))
@@ -324,13 +352,7 @@ impl Bucket {
         let terms = Slots::check(rate, capacity)?;
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
         self.slots.begin(&self.word, now);
-        // A line never begins before the last one: what flowed since then was given already.
-        let now = now.max(self.slots.beginning(&self.word));
-        // Before the word moves: who finds the number unchanged after that is still under its own terms. And
-        // after: who finds it odd may be under either.
-        self.changes.fetch_add(1, Ordering::Relaxed);
-        self.slots.change(&self.word, &terms, now);
-        self.changes.fetch_add(1, Ordering::Relaxed);
+        self.change(&terms, now);
         *present = Present { rate, capacity };
         drop(present);
         self.queue.serve(self, now);
@@ -355,8 +377,8 @@ impl Bucket {
             }
             let slot = self.slots.of(word);
             // Where `now` lags behind, the word tells: nobody takes tokens before they are there.
-            let line = slot.line(now).max(word.earliest(slot.capacity()));
-            let flowed = line.saturating_sub(slot.line(drawn));
+            let line = slot.endless(now).max(word.earliest(slot.capacity()));
+            let flowed = line.saturating_sub(slot.endless(drawn));
             match (n << slot.bits()).saturating_sub(flowed) {
                 0 => Step::Keep(false),
                 units => Step::Set(word.give_back(units), word.is_held()),
@@ -370,12 +392,15 @@ impl Bucket {
 
 impl Source for Bucket {
     fn take(&self, n: u64, since: u64, now: u64) -> bool {
+        if self.needs_line(self.word.load(), now) {
+            self.begin_line(now);
+        }
         let taken = self.word.update(|word: BucketWord| {
             let slot = self.slots.of(word);
             let cost = n.checked_mul(1 << slot.bits()).filter(|cost| *cost <= SPAN);
-            let taken = cost.and_then(|cost| {
-                word.take_queued(slot.line(since), slot.line(now), slot.capacity(), cost).ok()
-            });
+            let (Some(cost), Some(line)) = (cost, slot.line(now)) else { return Step::Keep(false) };
+            let since = slot.endless(since).min(line);
+            let taken = word.take_queued(since, line, slot.capacity(), cost).ok();
             taken.map_or(Step::Keep(false), |next| Step::Set(next, true))
         });
         if taken {
