@@ -526,6 +526,8 @@ fn an_estimate_holds_less_than_twice_its_limit() {
         let most = densest(&admitted, window);
         assert!(most <= 2 * limit, "{most} of {limit} in {window:?}");
     }
+}
+
 #[test]
 fn a_budget_is_never_overdrawn_and_loses_nothing() {
     // Nothing lapses: the burst holds all that is earned.

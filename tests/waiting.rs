@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Wake, Waker};
+use std::time::Duration;
 
 use fusewire::limit::Turn;
 use fusewire::{Limiter, ManualClock, Reservation, TokenBucketRateLimiter};
@@ -102,4 +103,66 @@ fn whoever_listens_is_told_of_a_returned_lease_behind_a_reservation() {
     assert!(waiter.bell.rang(), "nine seconds nearer");
     assert_eq!(waiter.due(0), Some(2));
     drop(silent);
+}
+
+#[test]
+fn when_a_request_is_due_does_not_wrap_after_centuries() {
+    let bucket = empty(1.0 / 86_400.0, 8_000);
+    let waiting: Vec<_> = (0..80).map(|_| bucket.reserve_at(8_000, 0).expect("it fills")).collect();
+    let due: Vec<u64> = waiting.iter().map(Reservation::ready_at).collect();
+    assert!(due.is_sorted(), "{due:?}");
+    assert_eq!((due[0] / SECOND, due[79]), (8_000 * 86_400, u64::MAX));
+    let refused = bucket.try_acquire_at(0).expect_err("behind all");
+    assert_eq!(refused.retry_after, Duration::MAX);
+}
+
+#[test]
+fn what_is_left_beside_a_queue_is_what_can_be_had() {
+    let bucket = empty(1.0, 10);
+    let _waiting = bucket.reserve_at(5, 0).expect("it fills");
+    assert_eq!(bucket.remaining_at(3 * SECOND), 0, "three, and five are waited for");
+    let refused = bucket.peek_at(1, 3 * SECOND).expect_err("behind the queue");
+    assert_eq!(refused.retry_after.as_secs(), 3);
+    // The sixth second's token is the first that nobody waits for, whether or not the queue was served.
+    assert_eq!(bucket.remaining_at(8 * SECOND + 2), 3);
+    bucket.peek_at(3, 8 * SECOND + 2).expect("they can be had");
+    bucket.peek_at(4, 8 * SECOND + 2).expect_err("three only");
+    bucket.try_acquire_n_at(3, 8 * SECOND + 2).expect("they can be had");
+    assert_eq!(bucket.remaining_at(8 * SECOND + 2), 0);
+}
+
+#[test]
+fn a_request_that_a_smaller_capacity_overtook_is_still_due_in_time() {
+    let bucket = empty(1.0, 10);
+    let large = Waiter::join(&bucket, 10, 0);
+    let behind = Waiter::join(&bucket, 1, 0);
+    bucket.reconfigure_at(1.0, 2, 0).expect("valid");
+    for second in 0..=10 {
+        assert_eq!((large.due(second * SECOND), behind.due(second * SECOND)), (Some(10), Some(11)));
+    }
+    assert_eq!((large.due(11 * SECOND), behind.due(11 * SECOND)), (None, Some(11)));
+    assert_eq!(behind.due(12 * SECOND), None);
+}
+
+#[test]
+fn whoever_runs_when_told_and_drops_without_a_word_has_paid() {
+    // By the owner's times the limiter cannot know that it ran.
+    let bucket = empty(1.0, 1);
+    for second in 1..=5 {
+        let reservation = bucket.reserve_at(1, 0).expect("it fills");
+        assert_eq!(reservation.ready_at() / SECOND, second);
+    }
+    assert_eq!(bucket.waiting(), 5);
+    // Who was not told, or says that it leaves, pays nothing.
+    drop(bucket.reserve_at(1, 0).expect("it fills"));
+    let reservation = bucket.reserve_at(1, 0).expect("it fills");
+    assert_eq!(reservation.ready_at() / SECOND, 6);
+    assert!(reservation.cancel_at(0));
+    assert_eq!(bucket.waiting(), 5);
+    let reservation = bucket.reserve_at(1, 0).expect("it fills");
+    assert!(!reservation.is_ready_at(SECOND + 3));
+    drop(reservation);
+    assert_eq!(bucket.waiting(), 4, "and at that time one of the five was due");
+    bucket.try_acquire_at(7 * SECOND).expect("they got theirs");
+    assert_eq!(bucket.totals().allowed, 1 + 5 + 1);
 }

@@ -110,11 +110,9 @@ impl Bucket {
             let slot = self.slots.of(word);
             let (capacity, bits) = (slot.capacity(), slot.bits());
             // One token always fits.
-            let taken = if n == 1 || (n > 0 && n <= capacity >> bits) {
-                word.take(slot.line(now), capacity, n << bits)
-            } else {
-                None
-            };
+            let fits = n == 1 || (n > 0 && n <= capacity >> bits);
+            let line = slot.line(now).filter(|_| fits);
+            let taken = line.and_then(|line| word.take(line, capacity, n << bits));
             match taken {
                 Some(next) => Step::Set(next, Ok(())),
                 None if mutant(Mutant::RefusalWrites) => Step::Set(word.nudged(), Err(word)),
@@ -131,7 +129,7 @@ impl Bucket {
                 self.counters.allow(n);
                 Ok(())
             }
-            Err(word) if n == 1 && !word.is_held() && !word.is_untouched() => {
+            Err(word) if n == 1 && !word.is_held() && !self.needs_line(word, now) => {
                 let refusal = self.refusal(word, n, now);
                 if !self.is_of_present_terms(word) {
                     return self.take_slowly(n, now);
@@ -143,8 +141,8 @@ impl Bucket {
         }
     }
 
-    /// A request that found the bucket untouched, held or under other terms a moment later; or one of a
-    /// weight.
+    /// A request that found the bucket untouched, held, at the end of its line or under other terms a moment
+    /// later; or one of a weight.
     #[cold]
     #[inline(never)]
     fn take_slowly(&self, n: u64, now: u64) -> Result<(), RateLimitExceeded> {
@@ -153,8 +151,8 @@ impl Bucket {
                 self.counters.allow(n);
                 return Ok(());
             };
-            if word.is_untouched() {
-                self.slots.begin(&self.word, now);
+            if self.needs_line(word, now) {
+                self.begin_line(now);
                 continue;
             }
             let mut refusal = self.refusal(word, n, now);
@@ -168,13 +166,40 @@ impl Bucket {
                 if self.queue.try_serve(self, now) {
                     continue;
                 }
-                // Behind all who wait.
-                let asked = self.queue.asked().saturating_add(n);
-                refusal.retry_after = span(self.due(asked, now).map(|due| due - now));
+                refusal.retry_after = self.behind_all(n, now);
             }
             self.counters.refuse(n);
             return Err(refusal);
         }
+    }
+
+    /// Whether the word's line has not begun, or has come to its end.
+    #[inline(always)]
+    fn needs_line(&self, word: BucketWord, now: u64) -> bool {
+        word.is_untouched() || self.slots.of(word).line(now).is_none()
+    }
+
+    /// Begins the first line, or the next one.
+    #[cold]
+    #[inline(never)]
+    fn begin_line(&self, now: u64) {
+        self.slots.begin(&self.word, now);
+        let present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        // Unless somebody else has begun it meanwhile.
+        let slot = self.slots.of(self.word.load());
+        if slot.line(now).is_none() {
+            self.change(&slot.terms(), now);
+        }
+        drop(present);
+    }
+
+    /// Continues under `terms`; `present` is locked.
+    fn change(&self, terms: &Terms, now: u64) {
+        // Before the word moves: who finds the number unchanged after that is still under its own terms. And
+        // after: who finds it odd may be under either.
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        self.slots.change(&self.word, terms, now);
+        self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes `n` tokens at `now` for someone who would wait: false if they are not there yet, an error if
@@ -185,8 +210,8 @@ impl Bucket {
                 self.counters.allow(n);
                 return Ok(true);
             };
-            if word.is_untouched() {
-                self.slots.begin(&self.word, now);
+            if self.needs_line(word, now) {
+                self.begin_line(now);
                 continue;
             }
             let refusal = self.refusal(word, n, now);
@@ -205,15 +230,16 @@ impl Bucket {
 
     /// Takes up to `n` tokens, as many as there are; how many.
     pub(super) fn draw(&self, n: u64, now: u64) -> Result<u64, RateLimitExceeded> {
-        if self.word.load().is_untouched() {
-            self.slots.begin(&self.word, now);
+        if self.needs_line(self.word.load(), now) {
+            self.begin_line(now);
         }
         let drawn = self.word.update(|word: BucketWord| {
             if word.is_held() {
                 return Step::Keep(0);
             }
             let slot = self.slots.of(word);
-            let (capacity, bits, line) = (slot.capacity(), slot.bits(), slot.line(now));
+            let (capacity, bits) = (slot.capacity(), slot.bits());
+            let Some(line) = slot.line(now) else { return Step::Keep(0) };
             let there = u64::try_from(word.available(line, capacity)).unwrap_or(0) >> bits;
             let drawn = there.min(n);
             match word.take(line, capacity, drawn << bits) {
@@ -242,7 +268,7 @@ impl Bucket {
         let retry_after = if n == 0 || n > capacity {
             None
         } else {
-            let missing = (n << terms.bits).cast_signed() - word.available(slot.line(now), terms.capacity);
+            let missing = (n << terms.bits).cast_signed() - word.available(slot.endless(now), terms.capacity);
             let nanos = terms.nanos(u64::try_from(missing).unwrap_or(0));
             nanos.map(|nanos| nanos.saturating_add(slot.until_begin(now)))
         };
@@ -266,21 +292,20 @@ impl Bucket {
 
     /// Whether `n` tokens could be taken.
     fn peek(&self, n: u64, now: u64) -> Result<(), RateLimitExceeded> {
-        let (refusal, held) = self.read(|word, slot| {
+        let (mut refusal, held) = self.read(|word, slot| {
             let word = if word.is_untouched() { BucketWord::with_debt(0, self.slots.debt()) } else { word };
             (Self::refusal_under(slot, word, n, now), word.is_held())
         });
-        match refusal {
-            _ if held && !refusal.is_invalid() => {
-                let asked = self.queue.asked().saturating_add(n);
-                Err(RateLimitExceeded {
-                    retry_after: span(self.due(asked, now).map(|due| due - now)),
-                    ..refusal
-                })
-            }
-            refusal if refusal.retry_after.is_zero() => Ok(()),
-            refusal => Err(refusal),
+        if held && !refusal.is_invalid() {
+            refusal.retry_after = self.behind_all(n, now);
         }
+        if refusal.retry_after.is_zero() { Ok(()) } else { Err(refusal) }
+    }
+
+    /// When `n` tokens may be had behind all who wait.
+    fn behind_all(&self, n: u64, now: u64) -> Duration {
+        let asked = self.queue.asked().saturating_add(n);
+        span(self.due(asked, now).map(|due| due - now))
     }
 
     /// The word and what belongs to it, read together.
@@ -294,26 +319,30 @@ impl Bucket {
         }
     }
 
-    /// Units that are there at `now`, and log2 of those in a token.
-    fn available(&self, now: u64) -> (i64, u32) {
+    /// Tokens that are there at `now` for those who do not wait.
+    fn remaining(&self, now: u64) -> u64 {
         self.read(|word, slot| {
-            let (capacity, bits) = (slot.capacity(), slot.bits());
+            let terms = slot.terms();
             let there = if word.is_untouched() {
-                (capacity - self.slots.debt()).cast_signed()
+                i128::from(terms.capacity.saturating_sub(self.slots.debt()))
+            } else if word.is_held() {
+                let asked = i128::from(self.queue.asked()) << terms.bits;
+                word.uncapped(slot.endless(now), terms.capacity) - asked
             } else {
-                word.available(slot.line(now), capacity)
+                i128::from(word.available(slot.endless(now), terms.capacity))
             };
-            (there, bits)
+            there.clamp(0, i128::from(terms.capacity)) as u64 >> terms.bits
         })
     }
 
-    /// When `n` tokens are there if nobody takes any; `None` for never.
+    /// When `n` tokens, all that the queue waits for up to a place, are there; `None` for never.
     fn due(&self, n: u64, now: u64) -> Option<u64> {
         let wait = self.read(|word, slot| {
             let terms = slot.terms();
-            let missing =
-                (i128::from(n) << terms.bits) - i128::from(word.available(slot.line(now), terms.capacity));
-            let missing = u64::try_from(missing.max(0)).unwrap_or(u64::MAX);
+            // Nothing that flows in is lost while somebody waits.
+            let missing = (i128::from(n) << terms.bits) - word.uncapped(slot.endless(now), terms.capacity);
+            // What takes longer than a word can count takes for ever.
+            let missing = u64::try_from(missing.max(0)).ok().filter(|missing| *missing <= SPAN * 8 - 1)?;
             terms.nanos(missing).map(|wait| wait.saturating_add(slot.until_begin(now)))
         });
         wait.map(|wait| now.saturating_add(wait))
@@ -325,16 +354,10 @@ impl Bucket {
         if self.word.load().is_untouched() {
             self.slots.begin(&self.word, now);
         }
-        // A line never begins before the last one: what flowed since then was given already.
-        let now = now.max(self.slots.beginning(&self.word));
         if mutant(Mutant::ServedBeforeChange) {
             self.queue.serve(self, now);
         }
-        // Before the word moves: who finds the number unchanged after that is still under its own terms. And
-        // after: who finds it odd may be under either.
-        self.changes.fetch_add(1, Ordering::Relaxed);
-        self.slots.change(&self.word, &terms, now);
-        self.changes.fetch_add(1, Ordering::Relaxed);
+        self.change(&terms, now);
         *present = Present { rate, capacity };
         drop(present);
         if !mutant(Mutant::ServedBeforeChange) {
@@ -361,8 +384,8 @@ impl Bucket {
             }
             let slot = self.slots.of(word);
             // Where `now` lags behind, the word tells: nobody takes tokens before they are there.
-            let line = slot.line(now).max(word.earliest(slot.capacity()));
-            let flowed = line.saturating_sub(slot.line(drawn));
+            let line = slot.endless(now).max(word.earliest(slot.capacity()));
+            let flowed = line.saturating_sub(slot.endless(drawn));
             match (n << slot.bits()).saturating_sub(flowed) {
                 0 => Step::Keep(false),
                 units => Step::Set(word.give_back(units), word.is_held()),
@@ -376,12 +399,15 @@ impl Bucket {
 
 impl Source for Bucket {
     fn take(&self, n: u64, since: u64, now: u64) -> bool {
+        if self.needs_line(self.word.load(), now) {
+            self.begin_line(now);
+        }
         let taken = self.word.update(|word: BucketWord| {
             let slot = self.slots.of(word);
             let cost = n.checked_mul(1 << slot.bits()).filter(|cost| *cost <= SPAN);
-            let taken = cost.and_then(|cost| {
-                word.take_queued(slot.line(since), slot.line(now), slot.capacity(), cost).ok()
-            });
+            let (Some(cost), Some(line)) = (cost, slot.line(now)) else { return Step::Keep(false) };
+            let since = slot.endless(since).min(line);
+            let taken = word.take_queued(since, line, slot.capacity(), cost).ok();
             taken.map_or(Step::Keep(false), |next| Step::Set(next, true))
         });
         if taken {
@@ -484,8 +510,7 @@ impl Limiter for TokenBucketRateLimiter {
     }
 
     fn remaining_at(&self, now: u64) -> u64 {
-        let (available, bits) = self.core.available(now);
-        u64::try_from(available).unwrap_or(0) >> bits
+        self.core.remaining(now)
     }
 }
 

@@ -2,11 +2,14 @@
 
 use crate::error::ConfigError;
 use crate::sync::{AtomicU64, Mutant, Ordering, mutant};
-use crate::word::bucket::{BucketWord, GENERATIONS, MOST_RATE, Terms, flow};
+use crate::word::bucket::{BucketWord, GENERATIONS, MOST_RATE, SPAN, Terms, flow};
 use crate::word::cell::{Step, WordCell};
 
 /// The beginning of a line that has not begun.
 const UNSET: u64 = u64::MAX;
+
+/// How far a changed line goes back, in nanoseconds: nine years.
+const BEFORE: u64 = SPAN >> 2;
 
 /// One set of terms for each generation of the word. A change writes the next set before the word names
 /// it, so that who sees the word sees its terms whole. A decision that stalls while four changes pass might
@@ -52,10 +55,30 @@ impl Slot {
         self.pace.store(terms.pace, Ordering::Relaxed);
     }
 
-    /// Where the line stands at `now`, in units since its beginning; before that, at its beginning.
+    /// Where the line stands at `now`, in units since its beginning; before that, at its beginning. `None`
+    /// after its end: a word has no room for more.
     #[inline(always)]
-    pub(super) fn line(&self, now: u64) -> u64 {
-        flow(now.saturating_sub(self.base.load(Ordering::Relaxed)), self.speed.load(Ordering::Relaxed))
+    pub(super) fn line(&self, now: u64) -> Option<u64> {
+        let elapsed = self.elapsed(now);
+        (elapsed <= SPAN).then(|| flow(elapsed, self.speed.load(Ordering::Relaxed)))
+    }
+
+    /// Where the line would stand if it had no end.
+    #[inline(always)]
+    pub(super) fn endless(&self, now: u64) -> u64 {
+        flow(self.elapsed(now), self.speed.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    fn elapsed(&self, now: u64) -> u64 {
+        now.saturating_sub(self.base.load(Ordering::Relaxed))
+    }
+
+    /// The earliest time at which `word` may have been written: nobody takes tokens before they are there.
+    fn earliest(&self, word: BucketWord) -> u64 {
+        let terms = self.terms();
+        let nanos = terms.nanos(word.earliest(terms.capacity)).unwrap_or(0);
+        self.base.load(Ordering::Relaxed).saturating_add(nanos)
     }
 
     /// Units in a full bucket.
@@ -106,11 +129,6 @@ impl Slots {
         self.debt
     }
 
-    /// Where the present line begins. For the one who may change it.
-    pub(super) fn beginning(&self, word: &WordCell<BucketWord>) -> u64 {
-        self.of(word.load()).base.load(Ordering::Relaxed)
-    }
-
     /// Begins the line at `now`, unless it has begun: the origin of the callers' time is not known before.
     #[cold]
     pub(super) fn begin(&self, word: &WordCell<BucketWord>, now: u64) {
@@ -129,18 +147,23 @@ impl Slots {
         });
     }
 
-    /// Continues under `terms` from `now` on. One caller at a time; the line has begun.
+    /// Continues under `terms` from `now` on, or from the last time at which anybody took tokens, if `now`
+    /// lags behind that. One caller at a time; the line has begun.
     pub(super) fn change(&self, word: &WordCell<BucketWord>, terms: &Terms, now: u64) {
-        let next = (word.load().generation() + 1) % GENERATIONS;
-        if !mutant(Mutant::TermsAfterWord) {
-            self.slots[next].write(terms, now);
-        }
-        word.update(|word: BucketWord| {
+        let next = &self.slots[(word.load().generation() + 1) % GENERATIONS];
+        let base = word.update(|word: BucketWord| {
             let old = self.of(word);
-            Step::Set(word.retune(&old.terms(), old.line(now), terms), ())
+            let now = now.max(old.earliest(word));
+            // Some of the line lies before `now`, for those whose time lags behind.
+            let base = now.saturating_sub(BEFORE);
+            let start = flow(now - base, terms.speed);
+            if !mutant(Mutant::TermsAfterWord) {
+                next.write(terms, base);
+            }
+            Step::Set(word.retune(&old.terms(), old.endless(now), terms, start), base)
         });
         if mutant(Mutant::TermsAfterWord) {
-            self.slots[next].write(terms, now);
+            next.write(terms, base);
         }
     }
 

@@ -17,6 +17,10 @@ use crate::error::RateLimitExceeded;
 ///
 /// Dropped before they are due, it costs nothing and all who are behind move up; once they are due, they
 /// are spent. Its holder may run from [`ready_at`](Self::ready_at) on, without asking again.
+///
+/// A reservation made with a time knows the time only from its owner. If that has been told when the tokens
+/// are due, it may have run by now: a drop spends them then, and [`cancel_at`](Self::cancel_at) is the way to
+/// give it up.
 #[must_use = "dropped before it is due, a reservation is given up"]
 pub struct Reservation {
     bucket: Arc<Bucket>,
@@ -25,6 +29,8 @@ pub struct Reservation {
     /// The last time that its owner told, and whether all times come from there.
     told: Cell<u64>,
     by_owner: bool,
+    /// Whether its owner was told when to run.
+    promised: Cell<bool>,
 }
 
 impl Reservation {
@@ -32,6 +38,11 @@ impl Reservation {
     /// `u64::MAX` if the limiter has stopped filling. It comes nearer when somebody ahead gives up or a
     /// lease returns tokens.
     pub fn ready_at(&self) -> u64 {
+        self.promised.set(true);
+        self.due()
+    }
+
+    fn due(&self) -> u64 {
         let now = self.now();
         self.turn(now, None).unwrap_or(now)
     }
@@ -66,9 +77,8 @@ impl Reservation {
         }
     }
 
-    /// Gives it up at `now`, as a drop does by the limiter's clock, or at the last time that was told to a
-    /// reservation made with one. True if it was not due yet, so that
-    /// nothing was spent.
+    /// Gives it up at `now`. A drop does so by the limiter's clock, or at the last time that its owner told;
+    /// but see [`Reservation`]. True if it was not due yet, so that nothing was spent.
     pub fn cancel_at(mut self, now: u64) -> bool {
         self.leave(now)
     }
@@ -80,7 +90,8 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if self.ticket.is_some() {
+        // Whoever was told when to run, by a clock that is not known here, is taken to do so.
+        if self.ticket.is_some() && !(self.by_owner && self.promised.get()) {
             self.leave(self.now());
         }
     }
@@ -88,7 +99,7 @@ impl Drop for Reservation {
 
 impl fmt::Debug for Reservation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reservation").field("ready_at", &self.ready_at()).finish_non_exhaustive()
+        f.debug_struct("Reservation").field("ready_at", &self.due()).finish_non_exhaustive()
     }
 }
 
@@ -127,10 +138,17 @@ impl<'a, S: Source> Place<'a, S> {
     }
 }
 
+impl<S: Source> Place<'_, S> {
+    /// Gives it up; false if its permits were taken already.
+    fn leave(&mut self, now: u64) -> bool {
+        self.ticket.take().is_some_and(|ticket| self.queue.leave(self.source, ticket, now))
+    }
+}
+
 impl<S: Source> Drop for Place<'_, S> {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.queue.leave(self.source, ticket, self.clock.now());
+        if self.ticket.is_some() {
+            self.leave(self.clock.now());
         }
     }
 }
@@ -144,7 +162,8 @@ pub(super) fn block(queue: &WaitQueue, source: &impl Source, clock: &Clock, n: u
         let now = clock.now();
         match place.turn(now, &waker) {
             None => return true,
-            Some(at) if at > deadline => return false,
+            // Or it was granted this moment, by another thread that served the queue.
+            Some(at) if at > deadline => return !place.leave(now),
             Some(at) => thread::park_timeout(Duration::from_nanos(at.saturating_sub(now).max(1))),
         }
     }
@@ -199,7 +218,7 @@ impl TokenBucketRateLimiter {
         let bucket = self.core.clone();
         let there = bucket.take_or_wait(n, now)?;
         let ticket = (!there).then(|| bucket.queue.join(&*bucket, n, now));
-        Ok(Reservation { bucket, ticket, told: Cell::new(now), by_owner })
+        Ok(Reservation { bucket, ticket, told: Cell::new(now), by_owner, promised: Cell::new(false) })
     }
 
     /// Waits on this thread until `n` tokens are there, at most for `timeout`. It returns at once when they
