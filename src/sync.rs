@@ -128,6 +128,8 @@ pub enum Mutant {
     BeginStores,
     /// A bucket's word names terms that are not written yet.
     TermsAfterWord,
+    /// No fence before terms are written over older ones.
+    TermsNoFence,
     /// A refusal is made without looking whether its terms were being replaced.
     TermsUnchecked,
     /// A refused request writes to the bucket.

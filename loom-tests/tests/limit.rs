@@ -138,6 +138,36 @@ fn no_decision_reads_a_fast_word_in_slow_units() {
     check(2, &[Mutant::TermsAfterWord, Mutant::WordRelaxed], || retuned(1e9, 1.0));
 }
 
+/// Four changes, the last of which writes over the terms that the bucket was built with, while one who was
+/// refused under these still reads them.
+fn replaced(ask: fn(&Bucket) -> Result<(), RateLimitExceeded>) {
+    let bucket = begun(1.0, 1, 1);
+    let asker = spawn(&bucket, move |b| {
+        let refused = ask(&b).expect_err("a token that was not there");
+        let fast = refused.limit == 1_000;
+        assert!(fast || (1..=4).contains(&refused.limit), "{refused:?}");
+        assert_eq!(fast, refused.window < Duration::from_millis(1), "{refused:?}");
+        assert_eq!(fast, refused.retry_after < Duration::from_millis(1), "{refused:?}");
+    });
+    let changer = spawn(&bucket, |b| {
+        for (rate, capacity) in [(1.0, 2), (1.0, 3), (1.0, 4), (1e9, 1_000)] {
+            b.reconfigure_at(rate, capacity, 0).expect("valid settings");
+        }
+    });
+    join(asker);
+    join(changer);
+}
+
+#[test]
+fn a_refusal_reads_whole_terms_while_they_are_replaced() {
+    check(3, &[Mutant::TermsUnchecked, Mutant::TermsNoFence], || replaced(|b| b.try_acquire_at(0)));
+}
+
+#[test]
+fn an_observer_reads_whole_terms_while_they_are_replaced() {
+    check(1, &[Mutant::TermsUnchecked, Mutant::TermsNoFence], || replaced(|b| b.peek_at(1, 0)));
+}
+
 #[test]
 fn two_leases_and_a_taker_conserve_tokens() {
     check(2, &[Mutant::LeaseReturnsAll, Mutant::WordStoreForCas], || {

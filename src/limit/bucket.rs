@@ -132,7 +132,7 @@ impl Bucket {
             }
             Err(word) if n == 1 && !word.is_held() && !word.is_untouched() => {
                 let refusal = self.refusal(word, n, now);
-                if !self.is_of_present_terms(word) {
+                if !self.stands(word) {
                     return self.take_slowly(n, now);
                 }
                 self.counters.refuse(n);
@@ -148,6 +148,7 @@ impl Bucket {
     #[inline(never)]
     fn take_slowly(&self, n: u64, now: u64) -> Result<(), RateLimitExceeded> {
         loop {
+            let changes = self.changes();
             let Err(word) = self.exchange(n, now) else {
                 self.counters.allow(n);
                 return Ok(());
@@ -157,7 +158,7 @@ impl Bucket {
                 continue;
             }
             let mut refusal = self.refusal(word, n, now);
-            if !self.is_of_present_terms(word) {
+            if self.changed_since(changes) {
                 continue;
             }
             if refusal.is_invalid() {
@@ -180,6 +181,7 @@ impl Bucket {
     /// they never will be.
     pub(super) fn take_or_wait(&self, n: u64, now: u64) -> Result<bool, RateLimitExceeded> {
         loop {
+            let changes = self.changes();
             let Err(word) = self.exchange(n, now) else {
                 self.counters.allow(n);
                 return Ok(true);
@@ -189,7 +191,7 @@ impl Bucket {
                 continue;
             }
             let refusal = self.refusal(word, n, now);
-            if !self.is_of_present_terms(word) {
+            if self.changed_since(changes) {
                 continue;
             }
             if refusal.retry_after < Duration::MAX {
@@ -254,13 +256,23 @@ impl Bucket {
         }
     }
 
-    /// Whether the terms that were just read for `word` were its own.
+    /// Whether the terms that were just read for `word` were its own, and whole: the word stands as it was.
     #[inline(always)]
-    fn is_of_present_terms(&self, word: BucketWord) -> bool {
-        // Acquire: pairs with the Release half of the exchange in `Slots::change`. Who read what the fourth
-        // change wrote finds at least the third one's generation here.
+    fn stands(&self, word: BucketWord) -> bool {
+        // Acquire: pairs with the fence in `Slots::change`. Who read what the fourth change wrote finds at
+        // least the third one's word here, of another generation.
         fence(Ordering::Acquire);
-        self.word.load().generation() == word.generation() || mutant(Mutant::TermsUnchecked)
+        self.word.load() == word || mutant(Mutant::TermsUnchecked)
+    }
+
+    /// Whether the terms may have changed since `changes` were counted, before the word was read: whoever
+    /// has read from a set that was being replaced finds so.
+    fn changed_since(&self, changes: u64) -> bool {
+        // Acquire: as in `stands`; who read what a change wrote finds at least that change counted here. It
+        // was not counted before: who has counted it finds at least the word of the change before it,
+        // whose terms it leaves alone.
+        fence(Ordering::Acquire);
+        self.changes() != changes && !mutant(Mutant::TermsUnchecked)
     }
 
     /// Whether `n` tokens could be taken.
@@ -285,9 +297,10 @@ impl Bucket {
     /// The word and what belongs to it, read together.
     fn read<R>(&self, view: impl Fn(BucketWord, &Slot) -> R) -> R {
         loop {
+            let changes = self.changes();
             let word = self.word.load();
             let seen = view(word, self.slots.of(word));
-            if self.is_of_present_terms(word) {
+            if !self.changed_since(changes) {
                 return seen;
             }
         }
@@ -327,8 +340,10 @@ impl Bucket {
         if mutant(Mutant::ServedBeforeChange) {
             self.queue.serve(self, now);
         }
-        // Before the word moves: who finds the number unchanged after that is still under its own terms.
-        self.changes.fetch_add(1, Ordering::Relaxed);
+        // Before the terms are written and the word moves: who finds the number unchanged after that is still
+        // under its own terms. Release: pairs with the Acquire in `changes`; who counts this change finds at
+        // least the word of the one before it.
+        self.changes.fetch_add(1, Ordering::Release);
         self.slots.change(&self.word, &terms, now);
         *present = Present { rate, capacity };
         drop(present);
@@ -344,7 +359,8 @@ impl Bucket {
 
     /// How often the terms have changed.
     pub(super) fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Relaxed)
+        // Acquire: pairs with the Release in `reconfigure`.
+        self.changes.load(Ordering::Acquire)
     }
 
     /// Gives back what is left of `n` tokens that were drawn at `drawn`, after `changes` changes: less what
