@@ -148,6 +148,8 @@ pub enum Mutant {
     LeaseReturnsAll,
     /// A lease gives tokens back under terms that are not those it took them under.
     LeaseForgetsTerms,
+    /// A lease takes the number of changes for that of its terms.
+    LeaseCountsChanges,
 }
 
 /// `strong`, or `Relaxed` when the model planted `fault`.

@@ -206,3 +206,20 @@ fn a_lease_spends_no_more_than_it_drew_and_gives_back_once() {
         assert_eq!(spent + bucket.remaining_at(0), 3);
     });
 }
+
+#[test]
+fn a_lease_gives_nothing_back_across_a_reconfiguration() {
+    check(3, &[Mutant::LeaseForgetsTerms, Mutant::LeaseCountsChanges], || {
+        // Full at 10, and full again long before 100: what the lease has left would not have fitted then.
+        let bucket = begun(1e9, 2, 1);
+        let changer = spawn(&bucket, |b| b.reconfigure_at(0.0, 9, 100).expect("valid settings"));
+        let lease = spawn(&bucket, |b| {
+            let mut lease = b.lease_handle(2).expect("a valid batch");
+            lease.try_acquire_at(10).expect("a full bucket");
+            lease.give_back_at(100);
+        });
+        join(lease);
+        join(changer);
+        assert!(bucket.remaining_at(100) <= 2, "{} of 2", bucket.remaining_at(100));
+    });
+}

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::error::{ConfigError, RateLimitExceeded};
 use crate::observe::{self, Kind, Live, Registration};
 use crate::sync::{AtomicU64, Mutant, Mutex, Ordering, fence, mutant};
-use crate::word::bucket::{BucketWord, SPAN, Terms};
+use crate::word::bucket::{BucketWord, GENERATIONS, SPAN, Terms};
 use crate::word::cell::{Step, WordCell};
 
 /// A token bucket: bursts of up to its capacity, and its rate on average.
@@ -204,30 +204,30 @@ impl Bucket {
         }
     }
 
-    /// Takes up to `n` tokens, as many as there are; how many.
-    pub(super) fn draw(&self, n: u64, now: u64) -> Result<u64, RateLimitExceeded> {
+    /// Takes up to `n` tokens, as many as there are; how many, and under which terms.
+    pub(super) fn draw(&self, n: u64, now: u64) -> Result<(u64, u64), RateLimitExceeded> {
         if self.word.load().is_untouched() {
             self.slots.begin(&self.word, now);
         }
-        let drawn = self.word.update(|word: BucketWord| {
+        let (drawn, terms) = self.word.update(|word: BucketWord| {
             if word.is_held() {
-                return Step::Keep(0);
+                return Step::Keep((0, 0));
             }
             let slot = self.slots.of(word);
             let (capacity, bits, line) = (slot.capacity(), slot.bits(), slot.line(now));
             let there = u64::try_from(word.available(line, capacity)).unwrap_or(0) >> bits;
             let drawn = there.min(n);
             match word.take(line, capacity, drawn << bits) {
-                Some(next) if drawn > 0 => Step::Set(next, drawn),
-                _ => Step::Keep(0),
+                Some(next) if drawn > 0 => Step::Set(next, (drawn, self.number(word))),
+                _ => Step::Keep((0, 0)),
             }
         });
         if drawn == 0 {
             // Serves whoever waits, or says when to come back.
-            return self.take(1, now).map(|()| 1);
+            return self.take(1, now).map(|()| (1, 0));
         }
         self.counters.allow(drawn);
-        Ok(drawn)
+        Ok((drawn, terms))
     }
 
     /// What a caller is told whom `word` refused.
@@ -357,17 +357,28 @@ impl Bucket {
         *self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How often the terms have changed.
-    pub(super) fn changes(&self) -> u64 {
+    /// How often the terms have changed, or begun to.
+    fn changes(&self) -> u64 {
         // Acquire: pairs with the Release in `reconfigure`.
         self.changes.load(Ordering::Acquire)
     }
 
-    /// Gives back what is left of `n` tokens that were drawn at `drawn`, after `changes` changes: less what
-    /// has flowed in since, which would have found the bucket fuller, and nothing across a change.
-    pub(super) fn give_back(&self, n: u64, drawn: u64, changes: u64, now: u64) {
+    /// After how many changes `word` was written, within an update of it.
+    fn number(&self, word: BucketWord) -> u64 {
+        // At least as many as the word has seen, and one more while a change is under way: the generation
+        // says which. Where they are four more, the word has moved and the update fails.
+        let changes = self.changes();
+        if mutant(Mutant::LeaseCountsChanges) {
+            return changes;
+        }
+        changes - changes.wrapping_sub(word.generation() as u64) % GENERATIONS as u64
+    }
+
+    /// Gives back what is left of `n` tokens that were drawn at `drawn` under the terms of the number: less
+    /// what has flowed in since, which would have found the bucket fuller, and nothing under other terms.
+    pub(super) fn give_back(&self, n: u64, drawn: u64, terms: u64, now: u64) {
         let returned = self.word.update(|word: BucketWord| {
-            if self.changes() != changes && !mutant(Mutant::LeaseForgetsTerms) {
+            if self.number(word) != terms && !mutant(Mutant::LeaseForgetsTerms) {
                 return Step::Keep(false);
             }
             let slot = self.slots.of(word);
