@@ -140,6 +140,8 @@ pub enum Mutant {
     QueueHoldsLate,
     /// A waker is kept in a second look at the queue.
     QueueWakerLate,
+    /// The request that comes to the head of a queue is not told.
+    QueueHeadUntold,
     /// A queue is served before the terms change instead of after.
     ServedBeforeChange,
     /// A request that left the queue is served all the same.
@@ -148,6 +150,8 @@ pub enum Mutant {
     LeaseReturnsAll,
     /// A lease gives tokens back under terms that are not those it took them under.
     LeaseForgetsTerms,
+    /// A lease that gives back looks for a queue before it does so, not as it does.
+    LeaseLooksFirst,
     /// A lease takes the number of changes for that of its terms.
     LeaseCountsChanges,
 }

@@ -377,6 +377,7 @@ impl Bucket {
     /// Gives back what is left of `n` tokens that were drawn at `drawn` under the terms of the number: less
     /// what has flowed in since, which would have found the bucket fuller, and nothing under other terms.
     pub(super) fn give_back(&self, n: u64, drawn: u64, terms: u64, now: u64) {
+        let early = mutant(Mutant::LeaseLooksFirst).then(|| self.word.load().is_held());
         let returned = self.word.update(|word: BucketWord| {
             if self.number(word) != terms && !mutant(Mutant::LeaseForgetsTerms) {
                 return Step::Keep(false);
@@ -385,7 +386,7 @@ impl Bucket {
             let flowed = slot.line(now) - slot.line(drawn.min(now));
             match (n << slot.bits()).saturating_sub(flowed) {
                 0 => Step::Keep(false),
-                units => Step::Set(word.give_back(units), word.is_held()),
+                units => Step::Set(word.give_back(units), early.unwrap_or(word.is_held())),
             }
         });
         if returned {

@@ -94,6 +94,7 @@ impl Line {
     /// Somebody else stands at the head, or nobody.
     fn moved_up(&mut self, source: &impl Source) {
         match self.requests.front_mut() {
+            Some(_) if mutant(Mutant::QueueHeadUntold) => {}
             // Its time may have come nearer.
             Some(head) => self.wake.extend(head.waker.take()),
             None => source.hold(false),
