@@ -128,6 +128,8 @@ pub enum Mutant {
     BeginStores,
     /// A bucket's word names terms that are not written yet.
     TermsAfterWord,
+    /// No fence before terms are written over older ones.
+    TermsNoFence,
     /// A refusal is made without looking whether its terms were being replaced.
     TermsUnchecked,
     /// A refused request writes to the bucket.
@@ -138,6 +140,8 @@ pub enum Mutant {
     QueueHoldsLate,
     /// A waker is kept in a second look at the queue.
     QueueWakerLate,
+    /// The request that comes to the head of a queue is not told.
+    QueueHeadUntold,
     /// A queue is served before the terms change instead of after.
     ServedBeforeChange,
     /// A request that left the queue is served all the same.
@@ -170,6 +174,10 @@ pub enum Mutant {
     EstimateNoRecheck,
     /// The words of two counters are read and written with Relaxed ordering.
     EstimateRelaxed,
+    /// A lease that gives back looks for a queue before it does so, not as it does.
+    LeaseLooksFirst,
+    /// A lease takes the number of changes for that of its terms.
+    LeaseCountsChanges,
 }
 
 /// `strong`, or `Relaxed` when the model planted `fault`.

@@ -138,6 +138,36 @@ fn no_decision_reads_a_fast_word_in_slow_units() {
     check(2, &[Mutant::TermsAfterWord, Mutant::WordRelaxed], || retuned(1e9, 1.0));
 }
 
+/// Four changes, the last of which writes over the terms that the bucket was built with, while one who was
+/// refused under these still reads them.
+fn replaced(ask: fn(&Bucket) -> Result<(), RateLimitExceeded>) {
+    let bucket = begun(1.0, 1, 1);
+    let asker = spawn(&bucket, move |b| {
+        let refused = ask(&b).expect_err("a token that was not there");
+        let fast = refused.limit == 1_000;
+        assert!(fast || (1..=4).contains(&refused.limit), "{refused:?}");
+        assert_eq!(fast, refused.window < Duration::from_millis(1), "{refused:?}");
+        assert_eq!(fast, refused.retry_after < Duration::from_millis(1), "{refused:?}");
+    });
+    let changer = spawn(&bucket, |b| {
+        for (rate, capacity) in [(1.0, 2), (1.0, 3), (1.0, 4), (1e9, 1_000)] {
+            b.reconfigure_at(rate, capacity, 0).expect("valid settings");
+        }
+    });
+    join(asker);
+    join(changer);
+}
+
+#[test]
+fn a_refusal_reads_whole_terms_while_they_are_replaced() {
+    check(3, &[Mutant::TermsUnchecked, Mutant::TermsNoFence], || replaced(|b| b.try_acquire_at(0)));
+}
+
+#[test]
+fn an_observer_reads_whole_terms_while_they_are_replaced() {
+    check(1, &[Mutant::TermsUnchecked, Mutant::TermsNoFence], || replaced(|b| b.peek_at(1, 0)));
+}
+
 #[test]
 fn two_leases_and_a_taker_conserve_tokens() {
     check(2, &[Mutant::LeaseReturnsAll, Mutant::WordStoreForCas], || {
@@ -174,5 +204,22 @@ fn a_lease_spends_no_more_than_it_drew_and_gives_back_once() {
         });
         let spent: u64 = leases.into_iter().map(join).sum();
         assert_eq!(spent + bucket.remaining_at(0), 3);
+    });
+}
+
+#[test]
+fn a_lease_gives_nothing_back_across_a_reconfiguration() {
+    check(3, &[Mutant::LeaseForgetsTerms, Mutant::LeaseCountsChanges], || {
+        // Full at 10, and full again long before 100: what the lease has left would not have fitted then.
+        let bucket = begun(1e9, 2, 1);
+        let changer = spawn(&bucket, |b| b.reconfigure_at(0.0, 9, 100).expect("valid settings"));
+        let lease = spawn(&bucket, |b| {
+            let mut lease = b.lease_handle(2).expect("a valid batch");
+            lease.try_acquire_at(10).expect("a full bucket");
+            lease.give_back_at(100);
+        });
+        join(lease);
+        join(changer);
+        assert!(bucket.remaining_at(100) <= 2, "{} of 2", bucket.remaining_at(100));
     });
 }

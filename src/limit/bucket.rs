@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::error::{ConfigError, RateLimitExceeded};
 use crate::observe::{self, Kind, Live, Registration};
 use crate::sync::{AtomicU64, Mutant, Mutex, Ordering, fence, mutant};
-use crate::word::bucket::{BucketWord, SPAN, Terms};
+use crate::word::bucket::{BucketWord, GENERATIONS, SPAN, Terms};
 use crate::word::cell::{Step, WordCell};
 
 /// A token bucket: bursts of up to its capacity, and its rate on average.
@@ -131,7 +131,7 @@ impl Bucket {
             }
             Err(word) if n == 1 && !word.is_held() && !self.needs_line(word, now) => {
                 let refusal = self.refusal(word, n, now);
-                if !self.is_of_present_terms(word) {
+                if !self.stands(word) {
                     return self.take_slowly(n, now);
                 }
                 self.counters.refuse(n);
@@ -147,6 +147,7 @@ impl Bucket {
     #[inline(never)]
     fn take_slowly(&self, n: u64, now: u64) -> Result<(), RateLimitExceeded> {
         loop {
+            let changes = self.changes();
             let Err(word) = self.exchange(n, now) else {
                 self.counters.allow(n);
                 return Ok(());
@@ -156,7 +157,7 @@ impl Bucket {
                 continue;
             }
             let mut refusal = self.refusal(word, n, now);
-            if !self.is_of_present_terms(word) {
+            if self.changed_since(changes) {
                 continue;
             }
             if refusal.is_invalid() {
@@ -195,17 +196,18 @@ impl Bucket {
 
     /// Continues under `terms`; `present` is locked.
     fn change(&self, terms: &Terms, now: u64) {
-        // Before the word moves: who finds the number unchanged after that is still under its own terms. And
-        // after: who finds it odd may be under either.
-        self.changes.fetch_add(1, Ordering::Relaxed);
+        // Before the terms are written and the word moves: who finds the number unchanged after that is still
+        // under its own terms. Release: pairs with the Acquire in `changes`; who counts this change finds at
+        // least the word of the one before it.
+        self.changes.fetch_add(1, Ordering::Release);
         self.slots.change(&self.word, terms, now);
-        self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes `n` tokens at `now` for someone who would wait: false if they are not there yet, an error if
     /// they never will be.
     pub(super) fn take_or_wait(&self, n: u64, now: u64) -> Result<bool, RateLimitExceeded> {
         loop {
+            let changes = self.changes();
             let Err(word) = self.exchange(n, now) else {
                 self.counters.allow(n);
                 return Ok(true);
@@ -215,7 +217,7 @@ impl Bucket {
                 continue;
             }
             let refusal = self.refusal(word, n, now);
-            if !self.is_of_present_terms(word) {
+            if self.changed_since(changes) {
                 continue;
             }
             if refusal.retry_after < Duration::MAX {
@@ -228,31 +230,31 @@ impl Bucket {
         }
     }
 
-    /// Takes up to `n` tokens, as many as there are; how many.
-    pub(super) fn draw(&self, n: u64, now: u64) -> Result<u64, RateLimitExceeded> {
+    /// Takes up to `n` tokens, as many as there are; how many, and under which terms.
+    pub(super) fn draw(&self, n: u64, now: u64) -> Result<(u64, u64), RateLimitExceeded> {
         if self.needs_line(self.word.load(), now) {
             self.begin_line(now);
         }
-        let drawn = self.word.update(|word: BucketWord| {
+        let (drawn, terms) = self.word.update(|word: BucketWord| {
             if word.is_held() {
-                return Step::Keep(0);
+                return Step::Keep((0, 0));
             }
             let slot = self.slots.of(word);
             let (capacity, bits) = (slot.capacity(), slot.bits());
-            let Some(line) = slot.line(now) else { return Step::Keep(0) };
+            let Some(line) = slot.line(now) else { return Step::Keep((0, 0)) };
             let there = u64::try_from(word.available(line, capacity)).unwrap_or(0) >> bits;
             let drawn = there.min(n);
             match word.take(line, capacity, drawn << bits) {
-                Some(next) if drawn > 0 => Step::Set(next, drawn),
-                _ => Step::Keep(0),
+                Some(next) if drawn > 0 => Step::Set(next, (drawn, self.number(word))),
+                _ => Step::Keep((0, 0)),
             }
         });
         if drawn == 0 {
             // Serves whoever waits, or says when to come back.
-            return self.take(1, now).map(|()| 1);
+            return self.take(1, now).map(|()| (1, 0));
         }
         self.counters.allow(drawn);
-        Ok(drawn)
+        Ok((drawn, terms))
     }
 
     /// What a caller is told whom `word` refused.
@@ -281,13 +283,23 @@ impl Bucket {
         }
     }
 
-    /// Whether the terms that were just read for `word` were its own.
+    /// Whether the terms that were just read for `word` were its own, and whole: the word stands as it was.
     #[inline(always)]
-    fn is_of_present_terms(&self, word: BucketWord) -> bool {
-        // Acquire: pairs with the Release half of the exchange in `Slots::change`. Who read what the fourth
-        // change wrote finds at least the third one's generation here.
+    fn stands(&self, word: BucketWord) -> bool {
+        // Acquire: pairs with the fence in `Slots::change`. Who read what the fourth change wrote finds at
+        // least the third one's word here, of another generation.
         fence(Ordering::Acquire);
-        self.word.load().generation() == word.generation() || mutant(Mutant::TermsUnchecked)
+        self.word.load() == word || mutant(Mutant::TermsUnchecked)
+    }
+
+    /// Whether the terms may have changed since `changes` were counted, before the word was read: whoever
+    /// has read from a set that was being replaced finds so.
+    fn changed_since(&self, changes: u64) -> bool {
+        // Acquire: as in `stands`; who read what a change wrote finds at least that change counted here. It
+        // was not counted before: who has counted it finds at least the word of the change before it,
+        // whose terms it leaves alone.
+        fence(Ordering::Acquire);
+        self.changes() != changes && !mutant(Mutant::TermsUnchecked)
     }
 
     /// Whether `n` tokens could be taken.
@@ -311,9 +323,10 @@ impl Bucket {
     /// The word and what belongs to it, read together.
     fn read<R>(&self, view: impl Fn(BucketWord, &Slot) -> R) -> R {
         loop {
+            let changes = self.changes();
             let word = self.word.load();
             let seen = view(word, self.slots.of(word));
-            if self.is_of_present_terms(word) {
+            if !self.changed_since(changes) {
                 return seen;
             }
         }
@@ -370,16 +383,29 @@ impl Bucket {
         *self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Which terms these are; odd while they change.
-    pub(super) fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Relaxed)
+    /// How often the terms have changed, or begun to.
+    fn changes(&self) -> u64 {
+        // Acquire: pairs with the Release in `change`.
+        self.changes.load(Ordering::Acquire)
     }
 
-    /// Gives back what is left of `n` tokens that were drawn at `drawn`, under the terms of `changes`: less
-    /// what has flowed in since, which would have found the bucket fuller, and nothing across a change.
-    pub(super) fn give_back(&self, n: u64, drawn: u64, changes: u64, now: u64) {
+    /// After how many changes `word` was written, within an update of it.
+    fn number(&self, word: BucketWord) -> u64 {
+        // At least as many as the word has seen, and one more while a change is under way: the generation
+        // says which. Where they are four more, the word has moved and the update fails.
+        let changes = self.changes();
+        if mutant(Mutant::LeaseCountsChanges) {
+            return changes;
+        }
+        changes - changes.wrapping_sub(word.generation() as u64) % GENERATIONS as u64
+    }
+
+    /// Gives back what is left of `n` tokens that were drawn at `drawn` under the terms of the number: less
+    /// what has flowed in since, which would have found the bucket fuller, and nothing under other terms.
+    pub(super) fn give_back(&self, n: u64, drawn: u64, terms: u64, now: u64) {
+        let early = mutant(Mutant::LeaseLooksFirst).then(|| self.word.load().is_held());
         let returned = self.word.update(|word: BucketWord| {
-            if (self.changes() != changes || changes % 2 == 1) && !mutant(Mutant::LeaseForgetsTerms) {
+            if self.number(word) != terms && !mutant(Mutant::LeaseForgetsTerms) {
                 return Step::Keep(false);
             }
             let slot = self.slots.of(word);
@@ -388,7 +414,7 @@ impl Bucket {
             let flowed = line.saturating_sub(slot.endless(drawn));
             match (n << slot.bits()).saturating_sub(flowed) {
                 0 => Step::Keep(false),
-                units => Step::Set(word.give_back(units), word.is_held()),
+                units => Step::Set(word.give_back(units), early.unwrap_or(word.is_held())),
             }
         });
         if returned {

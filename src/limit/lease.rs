@@ -43,7 +43,7 @@ pub struct LeaseHandle {
     max_hold: u64,
     /// When what is left was drawn, and under which terms.
     drawn: u64,
-    changes: u64,
+    terms: u64,
     /// Whether they were drawn at a time that the owner gave.
     by_owner: bool,
     bucket: Arc<Bucket>,
@@ -57,7 +57,7 @@ impl LeaseHandle {
             batch,
             max_hold: u64::MAX,
             drawn: 0,
-            changes: 0,
+            terms: 0,
             by_owner: false,
             bucket,
         }
@@ -106,8 +106,9 @@ impl LeaseHandle {
     #[inline(never)]
     fn refill(&mut self, now: u64, by_owner: bool) -> Result<(), RateLimitExceeded> {
         self.give_back_at(now);
-        self.changes = self.bucket.changes();
-        self.left = self.bucket.draw(self.batch, now)? - 1;
+        let (drawn, terms) = self.bucket.draw(self.batch, now)?;
+        self.left = drawn - 1;
+        self.terms = terms;
         self.drawn = now;
         self.by_owner = by_owner;
         self.expires = now.saturating_add(self.max_hold);
@@ -133,7 +134,7 @@ impl LeaseHandle {
         let left = std::mem::take(&mut self.left);
         let left = if mutant(Mutant::LeaseReturnsAll) { self.batch } else { left };
         if left > 0 {
-            self.bucket.give_back(left, self.drawn, self.changes, now);
+            self.bucket.give_back(left, self.drawn, self.terms, now);
         }
     }
 }

@@ -94,8 +94,10 @@ impl Line {
     /// Those from `place` on stand nearer to the head. The first whose owner listens is told, since its time
     /// may be earlier now; the next one is when that one goes.
     fn moved_up(&mut self, place: usize, source: &impl Source) {
-        let waker = self.requests.range_mut(place..).find_map(|request| request.waker.take());
-        self.wake.extend(waker);
+        if !mutant(Mutant::QueueHeadUntold) {
+            let waker = self.requests.range_mut(place..).find_map(|request| request.waker.take());
+            self.wake.extend(waker);
+        }
         if self.requests.is_empty() {
             source.hold(false);
         }

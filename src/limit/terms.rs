@@ -1,7 +1,7 @@
 //! The terms of a token bucket, where its decisions read them.
 
 use crate::error::ConfigError;
-use crate::sync::{AtomicU64, Mutant, Ordering, mutant};
+use crate::sync::{AtomicU64, Mutant, Ordering, fence, mutant};
 use crate::word::bucket::{BucketWord, GENERATIONS, MOST_RATE, SPAN, Terms, flow};
 use crate::word::cell::{Step, WordCell};
 
@@ -151,6 +151,11 @@ impl Slots {
     /// lags behind that. One caller at a time; the line has begun.
     pub(super) fn change(&self, word: &WordCell<BucketWord>, terms: &Terms, now: u64) {
         let next = &self.slots[(word.load().generation() + 1) % GENERATIONS];
+        // Release: pairs with the Acquire fences of those who read terms and then look again. Without it the
+        // terms might be seen before the word that the last change stored, or the count of this one.
+        if !mutant(Mutant::TermsNoFence) {
+            fence(Ordering::Release);
+        }
         let base = word.update(|word: BucketWord| {
             let old = self.of(word);
             let now = now.max(old.earliest(word));
