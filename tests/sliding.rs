@@ -349,3 +349,53 @@ fn an_idle_estimate_forgets_all_however_long_the_gap() {
         }
     }
 }
+
+#[test]
+fn a_wait_that_is_not_due_in_time_ends_at_once_and_takes_nothing() {
+    let clock = ManualClock::new();
+    for limiter in [builder(2, SECOND), builder(2, SECOND).approximate()] {
+        let limiter = limiter.clock(Clock::from(&clock)).build().expect("valid settings");
+        limiter.try_acquire().expect("the first");
+        limiter.try_acquire().expect("the second");
+        let refused = limiter.acquire_timeout(1, nanos(SECOND / 4)).expect_err("a window away");
+        assert!(refused.retry_after > nanos(SECOND / 4), "{refused:?}");
+        assert_eq!((limiter.waiting(), limiter.totals().allowed, limiter.totals().refused), (0, 2, 1));
+        clock.advance(nanos(2 * SECOND));
+        limiter.acquire_timeout(1, Duration::ZERO).expect("there is room");
+        assert_eq!(limiter.remaining(), 1);
+        clock.advance(nanos(4 * SECOND));
+    }
+}
+
+/// Threads that wait get what they wait for, whatever else is asked for meanwhile.
+#[test]
+fn all_who_wait_for_a_window_are_served() {
+    let (window, all) = (2_000_000, 12);
+    let exact = exact(1, window);
+    let approximate = approximate(1, window);
+    let set = set(&[(1, window), (1_000, SECOND)]);
+    let patience = nanos(60 * SECOND);
+    let waits: [&(dyn Fn() -> bool + Sync); 3] = [
+        &|| exact.acquire_timeout(1, patience).is_ok(),
+        &|| approximate.acquire_timeout(1, patience).is_ok(),
+        &|| set.acquire_timeout(1, patience).is_ok(),
+    ];
+    let tries: [&dyn Fn() -> bool; 3] =
+        [&|| exact.try_acquire().is_ok(), &|| approximate.try_acquire().is_ok(), &|| {
+            set.try_acquire().is_ok()
+        }];
+    for (wait, try_once) in waits.into_iter().zip(tries) {
+        std::thread::scope(|scope| {
+            let waiters: Vec<_> = (0..all).map(|_| scope.spawn(wait)).collect();
+            while waiters.iter().any(|waiter| !waiter.is_finished()) {
+                try_once();
+                std::thread::yield_now();
+            }
+            for waiter in waiters {
+                assert!(waiter.join().expect("no panic"), "a waiter was refused");
+            }
+        });
+    }
+    assert!(exact.totals().allowed >= all && set.totals().allowed >= all);
+    assert_eq!((exact.waiting(), approximate.waiting(), set.waiting()), (0, 0, 0));
+}

@@ -10,6 +10,7 @@ use crossbeam_utils::CachePadded;
 use super::counters::{Counters, LimiterTotals};
 use super::queue::{Source, WaitQueue};
 use super::terms::{Slot, Slots};
+use super::wait::Waits;
 use super::{Limiter, TokenBucketBuilder};
 use crate::clock::Clock;
 use crate::error::{ConfigError, RateLimitExceeded};
@@ -203,33 +204,6 @@ impl Bucket {
         self.slots.change(&self.word, terms, now);
     }
 
-    /// Takes `n` tokens at `now` for someone who would wait: false if they are not there yet, an error if
-    /// they never will be.
-    pub(super) fn take_or_wait(&self, n: u64, now: u64) -> Result<bool, RateLimitExceeded> {
-        loop {
-            let changes = self.changes();
-            let Err(word) = self.exchange(n, now) else {
-                self.counters.allow(n);
-                return Ok(true);
-            };
-            if self.needs_line(word, now) {
-                self.begin_line(now);
-                continue;
-            }
-            let refusal = self.refusal(word, n, now);
-            if self.changed_since(changes) {
-                continue;
-            }
-            if refusal.retry_after < Duration::MAX {
-                return Ok(false);
-            }
-            if !refusal.is_invalid() {
-                self.counters.refuse(n);
-            }
-            return Err(refusal);
-        }
-    }
-
     /// Takes up to `n` tokens, as many as there are; how many, and under which terms.
     pub(super) fn draw(&self, n: u64, now: u64) -> Result<(u64, u64), RateLimitExceeded> {
         if self.needs_line(self.word.load(), now) {
@@ -355,7 +329,7 @@ impl Bucket {
             // Nothing that flows in is lost while somebody waits.
             let missing = (i128::from(n) << terms.bits) - word.uncapped(slot.endless(now), terms.capacity);
             // What takes longer than a word can count takes for ever.
-            let missing = u64::try_from(missing.max(0)).ok().filter(|missing| *missing <= SPAN * 8 - 1)?;
+            let missing = u64::try_from(missing.max(0)).ok().filter(|missing| *missing < SPAN * 8)?;
             terms.nanos(missing).map(|wait| wait.saturating_add(slot.until_begin(now)))
         });
         wait.map(|wait| now.saturating_add(wait))
@@ -451,6 +425,41 @@ impl Source for Bucket {
     }
 }
 
+impl Waits for Bucket {
+    fn queue(&self) -> &WaitQueue {
+        &self.queue
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn take_or_wait(&self, n: u64, now: u64) -> Result<bool, RateLimitExceeded> {
+        loop {
+            let changes = self.changes();
+            let Err(word) = self.exchange(n, now) else {
+                self.counters.allow(n);
+                return Ok(true);
+            };
+            if self.needs_line(word, now) {
+                self.begin_line(now);
+                continue;
+            }
+            let refusal = self.refusal(word, n, now);
+            if self.changed_since(changes) {
+                continue;
+            }
+            if refusal.retry_after < Duration::MAX {
+                return Ok(false);
+            }
+            if !refusal.is_invalid() {
+                self.counters.refuse(n);
+            }
+            return Err(refusal);
+        }
+    }
+}
+
 /// Nanoseconds as a duration; `None` is for ever.
 #[inline(always)]
 fn span(nanos: Option<u64>) -> Duration {
@@ -481,11 +490,6 @@ impl TokenBucketRateLimiter {
     /// Everything counted since the limiter was built.
     pub fn totals(&self) -> LimiterTotals {
         self.core.counters.totals()
-    }
-
-    /// Requests that wait.
-    pub fn waiting(&self) -> usize {
-        self.core.queue.len()
     }
 
     /// Changes rate and capacity in one publication: no decision sees one without the other. The tokens

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use super::Limiter;
 use super::counters::{Counters, LimiterTotals};
+use super::queue::{Source, WaitQueue};
 use super::ring::{Refusal, Ring, Rule};
 use super::sliding::{check_limit, check_stripes, check_window};
+use super::wait::Waits;
 use crate::clock::Clock;
 use crate::error::{ConfigError, RateLimitExceeded};
 use crate::observe::{self, Kind, Live, Registration, register};
@@ -43,15 +45,16 @@ use crate::observe::{self, Kind, Live, Registration, register};
 /// A handle: cloning shares the limits.
 #[derive(Clone)]
 pub struct LimitSet {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
 }
 
 /// The shared state of one set.
-struct Core {
+pub(super) struct Core {
     ring: Ring,
     counters: Counters,
     clock: Clock,
     name: Arc<str>,
+    queue: WaitQueue,
     _registration: Registration,
 }
 
@@ -77,6 +80,66 @@ impl Core {
     fn invalid(&self, n: u64) -> RateLimitExceeded {
         let refusal = self.refusal(Refusal { rule: 0, wait: 0 });
         RateLimitExceeded { retry_after: Duration::MAX, requested: n, ..refusal }
+    }
+}
+
+impl Core {
+    /// A request that comes while others wait.
+    #[cold]
+    #[inline(never)]
+    fn pass_hold(&self, now: u64) -> Result<(), RateLimitExceeded> {
+        // If nobody waits any more, nobody is ahead.
+        if self.queue.try_serve(self, now) && self.ring.admit(now, false).is_ok() {
+            self.counters.allow(1);
+            return Ok(());
+        }
+        self.counters.refuse(1);
+        Err(self.behind_all(now))
+    }
+
+    /// What a request is told that stands behind all who wait.
+    fn behind_all(&self, now: u64) -> RateLimitExceeded {
+        let wait = self.ring.wait_for(self.queue.asked().saturating_add(1), now);
+        self.refusal(Refusal { rule: 0, wait })
+    }
+}
+
+impl Source for Core {
+    fn take(&self, _n: u64, _since: u64, now: u64) -> bool {
+        let taken = self.ring.admit(now, true).is_ok();
+        if taken {
+            self.counters.allow(1);
+        }
+        taken
+    }
+
+    fn due(&self, n: u64, now: u64) -> u64 {
+        now.saturating_add(self.ring.wait_for(n, now))
+    }
+
+    fn hold(&self, held: bool) {
+        self.ring.hold(held);
+    }
+}
+
+impl Waits for Core {
+    fn queue(&self) -> &WaitQueue {
+        &self.queue
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn take_or_wait(&self, n: u64, now: u64) -> Result<bool, RateLimitExceeded> {
+        if n != 1 {
+            return Err(self.invalid(n));
+        }
+        let taken = self.ring.admit(now, false).is_ok();
+        if taken {
+            self.counters.allow(1);
+        }
+        Ok(taken)
     }
 }
 
@@ -138,6 +201,7 @@ impl Limiter for LimitSet {
                 core.counters.allow(1);
                 Ok(())
             }
+            Err(Refusal { wait: 0, .. }) => core.pass_hold(now),
             Err(refusal) => {
                 core.counters.refuse(1);
                 Err(core.refusal(refusal))
@@ -149,7 +213,11 @@ impl Limiter for LimitSet {
         if n != 1 {
             return Err(self.core.invalid(n));
         }
-        self.core.ring.peek(now).map_err(|refusal| self.core.refusal(refusal))
+        match self.core.ring.peek(now) {
+            Err(refusal) => Err(self.core.refusal(refusal)),
+            Ok(()) if self.core.queue.asked() > 0 => Err(self.core.behind_all(now)),
+            Ok(()) => Ok(()),
+        }
     }
 
     fn remaining_at(&self, now: u64) -> u64 {
@@ -224,6 +292,7 @@ impl LimitSetBuilder {
             counters,
             clock: self.clock.unwrap_or_default(),
             name: self.name,
+            queue: WaitQueue::new(),
             _registration: register(weak.clone()),
         });
         Ok(LimitSet { core })

@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use super::counters::{Counters, LimiterTotals};
 use super::estimate::Estimate;
+use super::queue::{Source, WaitQueue};
 use super::ring::{Ring, Rule};
+use super::wait::Waits;
 use super::{Limiter, MAX_LOGGED};
 use crate::clock::{Clock, nanos};
 use crate::error::{ConfigError, RateLimitExceeded};
 use crate::observe::{self, Kind, Live, Registration, register};
+use crate::sync::{AtomicBool, Ordering};
 use crate::tally::lanes::{MAX_OWNED, default_stripes};
 
 /// A limit on the requests in any window of time.
@@ -52,17 +55,20 @@ use crate::tally::lanes::{MAX_OWNED, default_stripes};
 /// [`docs/sliding-windows.md`](https://docs.rs/crate/fusewire/latest/source/docs/sliding-windows.md).
 #[derive(Clone)]
 pub struct SlidingWindowRateLimiter {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
 }
 
 /// The shared state of one limiter.
-struct Core {
+pub(super) struct Core {
     window: Window,
     /// What is said to a request for no permits; every refusal is made from it.
     invalid: RateLimitExceeded,
     counters: Counters,
     clock: Clock,
     name: Arc<str>,
+    queue: WaitQueue,
+    /// Whether an approximate limiter is held for those who wait; a ring knows by itself.
+    held: AtomicBool,
     _registration: Registration,
 }
 
@@ -96,6 +102,92 @@ impl Core {
         } else {
             Err(RateLimitExceeded { requested: n, ..self.invalid })
         }
+    }
+}
+
+/// The wait of a request that only the hold refuses.
+const HELD: u64 = 0;
+
+impl Core {
+    /// Admits `n` permits at `now`, or says how long to wait.
+    #[inline(always)]
+    fn admit(&self, n: u64, now: u64, through_hold: bool) -> Result<(), u64> {
+        match &self.window {
+            Window::Exact(ring) => ring.admit(now, through_hold).map_err(|refusal| refusal.wait),
+            Window::Approximate(_) if !through_hold && self.held.load(Ordering::Relaxed) => Err(HELD),
+            Window::Approximate(estimate) => estimate.admit(n, now),
+        }
+    }
+
+    /// A request that comes while others wait.
+    #[cold]
+    #[inline(never)]
+    fn pass_hold(&self, n: u64, now: u64) -> Result<(), RateLimitExceeded> {
+        // If nobody waits any more, nobody is ahead.
+        if self.queue.try_serve(self, now) && self.admit(n, now, false).is_ok() {
+            self.counters.allow(n);
+            return Ok(());
+        }
+        self.counters.refuse(n);
+        Err(self.behind_all(n, now))
+    }
+
+    /// What a request is told that stands behind all who wait.
+    fn behind_all(&self, n: u64, now: u64) -> RateLimitExceeded {
+        self.refusal(n, self.wait_for(self.queue.asked().saturating_add(n), now))
+    }
+
+    /// How long until `n` permits, for several requests, have been given.
+    fn wait_for(&self, n: u64, now: u64) -> u64 {
+        match &self.window {
+            Window::Exact(ring) => ring.wait_for(n, now),
+            Window::Approximate(estimate) => {
+                let limit = self.invalid.limit;
+                let rounds = n.saturating_sub(1) / limit;
+                let wait = estimate.peek((n - rounds * limit).max(1), now).err().unwrap_or(0);
+                wait.saturating_add(rounds.saturating_mul(nanos(self.invalid.window)))
+            }
+        }
+    }
+}
+
+impl Source for Core {
+    fn take(&self, n: u64, _since: u64, now: u64) -> bool {
+        let taken = self.admit(n, now, true).is_ok();
+        if taken {
+            self.counters.allow(n);
+        }
+        taken
+    }
+
+    fn due(&self, n: u64, now: u64) -> u64 {
+        now.saturating_add(self.wait_for(n, now))
+    }
+
+    fn hold(&self, held: bool) {
+        match &self.window {
+            Window::Exact(ring) => ring.hold(held),
+            Window::Approximate(_) => self.held.store(held, Ordering::Relaxed),
+        }
+    }
+}
+
+impl Waits for Core {
+    fn queue(&self) -> &WaitQueue {
+        &self.queue
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn take_or_wait(&self, n: u64, now: u64) -> Result<bool, RateLimitExceeded> {
+        self.check(n)?;
+        let taken = self.admit(n, now, false).is_ok();
+        if taken {
+            self.counters.allow(n);
+        }
+        Ok(taken)
     }
 }
 
@@ -162,15 +254,12 @@ impl Limiter for SlidingWindowRateLimiter {
     fn try_acquire_n_at(&self, n: u64, now: u64) -> Result<(), RateLimitExceeded> {
         let core = &*self.core;
         core.check(n)?;
-        let admitted = match &core.window {
-            Window::Exact(ring) => ring.admit(now, false).map_err(|refusal| refusal.wait),
-            Window::Approximate(estimate) => estimate.admit(n, now),
-        };
-        match admitted {
+        match core.admit(n, now, false) {
             Ok(()) => {
                 core.counters.allow(n);
                 Ok(())
             }
+            Err(HELD) => core.pass_hold(n, now),
             Err(wait) => {
                 core.counters.refuse(n);
                 Err(core.refusal(n, wait))
@@ -185,7 +274,11 @@ impl Limiter for SlidingWindowRateLimiter {
             Window::Exact(ring) => ring.peek(now).map_err(|refusal| refusal.wait),
             Window::Approximate(estimate) => estimate.peek(n, now),
         };
-        seen.map_err(|wait| core.refusal(n, wait))
+        match seen {
+            Err(wait) => Err(core.refusal(n, wait)),
+            Ok(()) if core.queue.asked() > 0 => Err(core.behind_all(n, now)),
+            Ok(()) => Ok(()),
+        }
     }
 
     fn remaining_at(&self, now: u64) -> u64 {
@@ -293,6 +386,8 @@ impl SlidingWindowRateLimiterBuilder {
             counters,
             clock: self.clock.unwrap_or_default(),
             name: self.name,
+            queue: WaitQueue::new(),
+            held: AtomicBool::new(false),
             _registration: register(weak.clone()),
         });
         Ok(SlidingWindowRateLimiter { core })
@@ -322,5 +417,43 @@ pub(super) fn check_stripes(stripes: Option<usize>) -> Result<usize, ConfigError
         Ok(stripes)
     } else {
         Err(ConfigError::new("stripes", stripes, "1 to 65"))
+    }
+}
+
+#[cfg(all(test, not(fusewire_loom)))]
+mod tests {
+    use super::*;
+    use crate::limit::queue::Turn;
+
+    #[test]
+    fn who_waits_stands_before_who_does_not() {
+        let builder =
+            || SlidingWindowRateLimiter::builder("test").max_requests(2).window(Duration::from_nanos(100));
+        for limiter in [builder(), builder().approximate()] {
+            let limiter = limiter.build().expect("valid settings");
+            let core = &*limiter.core;
+            assert!(limiter.try_acquire_at(1_000).is_ok() && limiter.try_acquire_at(1_000).is_ok());
+            let tickets = [1, 2, 3].map(|_| core.queue.join(core, 1, 1_010));
+            let Turn::At(due) = core.queue.turn(core, &tickets[0], 1_010, None) else {
+                panic!("no room yet")
+            };
+            assert!(due > 1_010);
+            let refused = limiter.try_acquire_at(1_020).expect_err("others wait");
+            assert!(refused.retry_after >= Duration::from_nanos(due - 1_020), "{refused:?}");
+
+            // Two windows on there is room for two, and three wait: nobody else passes.
+            let refused = limiter.try_acquire_at(1_300).expect_err("others wait");
+            assert!(!refused.retry_after.is_zero());
+            let turns = tickets.each_ref().map(|ticket| core.queue.turn(core, ticket, 1_300, None));
+            assert_eq!(turns[..2], [Turn::Granted; 2]);
+            let Turn::At(last) = turns[2] else { panic!("three in a window of two") };
+            assert!(last > 1_300 && limiter.peek_at(1, 1_300).is_err());
+
+            let [_, _, third] = tickets;
+            assert!(core.queue.leave(core, third, 1_300), "it was still waiting");
+            assert_eq!(limiter.waiting(), 0);
+            assert!(limiter.try_acquire_at(1_600).is_ok(), "the hold is lifted");
+            assert_eq!(limiter.totals().allowed, 5);
+        }
     }
 }

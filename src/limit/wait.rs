@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::bucket::Bucket;
 use super::queue::{Source, Ticket, Turn, WaitQueue};
-use super::{Limiter, TokenBucketRateLimiter};
+use super::{LimitSet, Limiter, SlidingWindowRateLimiter, TokenBucketRateLimiter};
 use crate::clock::{Clock, nanos};
 use crate::error::RateLimitExceeded;
 
@@ -153,17 +153,34 @@ impl<S: Source> Drop for Place<'_, S> {
     }
 }
 
-/// Waits on this thread, until `deadline` at most. False if the permits are not due by then: at once when
-/// that is known.
-pub(super) fn block(queue: &WaitQueue, source: &impl Source, clock: &Clock, n: u64, deadline: u64) -> bool {
+/// A limiter's core, as those see it who wait for it.
+pub(super) trait Waits: Source {
+    fn queue(&self) -> &WaitQueue;
+
+    fn clock(&self) -> &Clock;
+
+    /// Takes `n` permits at `now` for someone who would wait: false if they are not there yet, an error if
+    /// they never will be.
+    fn take_or_wait(&self, n: u64, now: u64) -> Result<bool, RateLimitExceeded>;
+}
+
+/// Waits on this thread, for `timeout` at most. False if the permits are not due by then, which is known at
+/// once if nothing changes.
+pub(super) fn block(source: &impl Waits, n: u64, timeout: Duration) -> Result<bool, RateLimitExceeded> {
+    let clock = source.clock();
+    let now = clock.now();
+    if source.take_or_wait(n, now)? {
+        return Ok(true);
+    }
+    let deadline = now.saturating_add(nanos(timeout)).min(u64::MAX - 1);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut place = Place::join(queue, source, clock, n, clock.now());
+    let mut place = Place::join(source.queue(), source, clock, n, now);
     loop {
         let now = clock.now();
         match place.turn(now, &waker) {
-            None => return true,
+            None => return Ok(true),
             // Or it was granted this moment, by another thread that served the queue.
-            Some(at) if at > deadline => return !place.leave(now),
+            Some(at) if at > deadline => return Ok(!place.leave(now)),
             Some(at) => thread::park_timeout(Duration::from_nanos(at.saturating_sub(now).max(1))),
         }
     }
@@ -171,14 +188,19 @@ pub(super) fn block(queue: &WaitQueue, source: &impl Source, clock: &Clock, n: u
 
 /// Waits without blocking, on tokio's timer.
 #[cfg(feature = "tokio")]
-pub(super) async fn ready(queue: &WaitQueue, source: &impl Source, clock: &Clock, n: u64) {
+pub(super) async fn ready(source: &impl Waits, n: u64) -> Result<(), RateLimitExceeded> {
     use std::future::Future;
     use std::task::Poll;
 
     /// How long a timer is set for where the time is never: nothing is missed, since a change wakes.
     const LONG: Duration = Duration::from_hours(24);
 
-    let mut place = Place::join(queue, source, clock, n, clock.now());
+    let clock = source.clock();
+    let now = clock.now();
+    if source.take_or_wait(n, now)? {
+        return Ok(());
+    }
+    let mut place = Place::join(source.queue(), source, clock, n, now);
     let mut timer = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
     std::future::poll_fn(|cx| {
         loop {
@@ -192,7 +214,55 @@ pub(super) async fn ready(queue: &WaitQueue, source: &impl Source, clock: &Clock
         }
     })
     .await;
+    Ok(())
 }
+
+/// The two ways to wait, for a limiter whose `core` can be waited for.
+macro_rules! waiting {
+    ($limiter:ty, $others:literal) => {
+        impl $limiter {
+            /// Requests that wait.
+            pub fn waiting(&self) -> usize {
+                self.core.queue().len()
+            }
+
+            /// Waits on this thread until `n` permits are there, at most for `timeout`: behind all who wait
+            /// already, ahead of all who do not. It returns at once when they are not due in time. The thread
+            /// sleeps; it does not poll.
+            ///
+            /// # Errors
+            ///
+            /// [`RateLimitExceeded`] when they are not due within `timeout`; nothing was taken.
+            pub fn acquire_timeout(&self, n: u64, timeout: Duration) -> Result<(), RateLimitExceeded> {
+                if block(&*self.core, n, timeout)? {
+                    return Ok(());
+                }
+                // Once more, for the count and the time to come back.
+                self.try_acquire_n(n)
+            }
+
+            /// Waits until `n` permits are there: behind all who wait already, ahead of all who do not.
+            /// Cancel-safe: dropped before that, nothing was taken and all who are behind move up. Needs a
+            /// runtime with tokio's timer.
+            #[doc = $others]
+            ///
+            /// # Errors
+            ///
+            /// [`RateLimitExceeded`] where waiting will not help.
+            #[cfg(feature = "tokio")]
+            pub async fn until_ready(&self, n: u64) -> Result<(), RateLimitExceeded> {
+                ready(&*self.core, n).await
+            }
+        }
+    };
+}
+
+waiting!(
+    TokenBucketRateLimiter,
+    "Other event loops can drive [`reserve`](Self::reserve) and [`Reservation::turn_at`]."
+);
+waiting!(SlidingWindowRateLimiter, "");
+waiting!(LimitSet, "");
 
 impl TokenBucketRateLimiter {
     /// Reserves `n` tokens: at once if they are there, else behind all who wait already.
@@ -219,39 +289,5 @@ impl TokenBucketRateLimiter {
         let there = bucket.take_or_wait(n, now)?;
         let ticket = (!there).then(|| bucket.queue.join(&*bucket, n, now));
         Ok(Reservation { bucket, ticket, told: Cell::new(now), by_owner, promised: Cell::new(false) })
-    }
-
-    /// Waits on this thread until `n` tokens are there, at most for `timeout`. It returns at once when they
-    /// are not due within it. The thread sleeps; it does not poll.
-    ///
-    /// # Errors
-    ///
-    /// [`RateLimitExceeded`] when they are not due within `timeout`; nothing was taken.
-    pub fn acquire_timeout(&self, n: u64, timeout: Duration) -> Result<(), RateLimitExceeded> {
-        let now = self.now();
-        if self.core.take_or_wait(n, now)? {
-            return Ok(());
-        }
-        let deadline = now.saturating_add(nanos(timeout)).min(u64::MAX - 1);
-        if block(&self.core.queue, &*self.core, &self.core.clock, n, deadline) {
-            return Ok(());
-        }
-        // Once more, for the count and the time to come back.
-        self.try_acquire_n(n)
-    }
-
-    /// Waits until `n` tokens are there. Cancel-safe: dropped before that, nothing was taken and all who are
-    /// behind move up. Needs a runtime with tokio's timer; other event loops can drive
-    /// [`reserve`](Self::reserve) and [`Reservation::turn_at`].
-    ///
-    /// # Errors
-    ///
-    /// As [`reserve`](Self::reserve).
-    #[cfg(feature = "tokio")]
-    pub async fn until_ready(&self, n: u64) -> Result<(), RateLimitExceeded> {
-        if !self.core.take_or_wait(n, self.now())? {
-            ready(&self.core.queue, &*self.core, &self.core.clock, n).await;
-        }
-        Ok(())
     }
 }
