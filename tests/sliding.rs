@@ -41,7 +41,7 @@ fn wait(answer: Result<(), RateLimitExceeded>) -> Option<u64> {
 /// How many pass at once.
 fn burst(limiter: &impl Limiter, now: u64) -> u64 {
     let left = limiter.remaining_at(now);
-    let passed = (0..).take_while(|_| limiter.try_acquire_at(now).is_ok()).count() as u64;
+    let passed = (0..=left).take_while(|_| limiter.try_acquire_at(now).is_ok()).count() as u64;
     assert_eq!(passed, left, "remaining is exact");
     passed
 }

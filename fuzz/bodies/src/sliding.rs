@@ -156,6 +156,7 @@ fn estimate(input: &mut Input<'_>) {
                 assert_eq!((refused.limit, refused.requested, refused.most), (most, n, most));
                 // The same request passes then and not a nanosecond before, if there is such a time.
                 let wait = refused.retry_after.as_nanos().cast_signed();
+                assert!(wait > 0);
                 if time + wait < i128::from(u64::MAX) {
                     assert!(twin.has_room(n.into(), time + wait), "{n} at {now} after {wait}");
                     assert!(!twin.has_room(n.into(), time + wait - 1), "{n} at {now} before {wait}");
