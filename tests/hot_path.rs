@@ -139,7 +139,7 @@ fn retries() -> Vec<Case> {
     let (plain, counted) = (policy(), named());
     let paying = named().budget(&budget);
     let timed = policy().clock(coarse()).deadline(Duration::from_secs(1));
-    let ruled = policy().when(|_: &()| true).retry_if_value(|value: &u32| *value == 0).on_retry(
+    let ruled = policy().when(|(): &()| true).retry_if_value(|value: &u32| *value == 0).on_retry(
         |attempt: &fusewire::retry::RetryAttempt<'_, ()>| {
             let _ = black_box(attempt);
         },
