@@ -197,27 +197,27 @@ pub struct RateLimitExceeded {
     pub retry_after: Duration,
     /// Permits that were asked for.
     pub requested: u64,
+    /// The most permits that one request can be given.
+    pub most: u64,
 }
 
 impl RateLimitExceeded {
-    /// Whether the request was refused for its size: nothing was asked for, or more than the limiter can
-    /// ever give at once. Waiting will not help.
+    /// Whether the request was refused for its size: nothing was asked for, or more than one request can
+    /// ever be given. Waiting will not help, and it counts as no refusal.
     pub const fn is_invalid(&self) -> bool {
-        self.requested == 0 || self.requested > self.limit
+        self.requested == 0 || self.requested > self.most
     }
 }
 
 impl fmt::Display for RateLimitExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { limit, window, retry_after, requested } = *self;
+        let Self { limit, window, retry_after, requested, most } = *self;
         if self.is_invalid() {
-            return write!(f, "n is {requested}; allowed: 1 to {limit}");
+            return write!(f, "n is {requested}; allowed: 1 to {most}");
         }
-        write!(f, "rate limit exceeded: {limit} per ")?;
-        if window == Duration::MAX {
-            f.write_str("ever")?;
-        } else {
-            write!(f, "{window:?}")?;
+        write!(f, "rate limit exceeded: {limit}")?;
+        if window != Duration::MAX {
+            write!(f, " per {window:?}")?;
         }
         if retry_after == Duration::MAX {
             f.write_str("; it will not refill")

@@ -38,32 +38,38 @@ impl<const C: usize> Tally<C> {
     /// Adds one to `counter` and gives the value that this lane's counter has now.
     #[inline(always)]
     pub fn add(&self, counter: usize) -> u64 {
+        self.add_n(counter, 1)
+    }
+
+    /// Adds `n` to `counter` and gives the value that this lane's counter has now.
+    #[inline(always)]
+    pub fn add_n(&self, counter: usize, n: u64) -> u64 {
         match self.owned.get(lanes::current()) {
-            Some(lane) => Self::add_in(lane, counter),
-            None => self.add_unclaimed(counter),
+            Some(lane) => Self::add_in(lane, counter, n),
+            None => self.add_unclaimed(counter, n),
         }
     }
 
     /// The first count of a thread, and every count of a thread without a lane here.
     #[cold]
     #[inline(never)]
-    fn add_unclaimed(&self, counter: usize) -> u64 {
+    fn add_unclaimed(&self, counter: usize, n: u64) -> u64 {
         match self.owned.get(lanes::claim()) {
-            Some(lane) => Self::add_in(lane, counter),
-            None => self.add_shared(counter, 1),
+            Some(lane) => Self::add_in(lane, counter, n),
+            None => self.add_shared(counter, n),
         }
     }
 
     /// Adds one in a lane that the calling thread owns, for models that name their lanes.
     #[cfg(fusewire_loom)]
     pub fn add_owned(&self, lane: usize, counter: usize) -> u64 {
-        Self::add_in(&self.owned[lane], counter)
+        Self::add_in(&self.owned[lane], counter, 1)
     }
 
     #[inline(always)]
-    fn add_in(lane: &Lane<C>, counter: usize) -> u64 {
+    fn add_in(lane: &Lane<C>, counter: usize, n: u64) -> u64 {
         let cell = &lane[counter];
-        let value = cell.load(Ordering::Relaxed).wrapping_add(1);
+        let value = cell.load(Ordering::Relaxed).wrapping_add(n);
         // Release: pairs with the Acquire loads of `sum`; who counts the event also sees the window's
         // head that its recorder saw. No mutant can show its loss: loom does not delay a store past
         // the load that comes before it in the same thread.

@@ -5,6 +5,7 @@
 //! bits does not compile.
 
 pub(crate) mod breaker;
+pub(crate) mod bucket;
 pub(crate) mod cell;
 pub(crate) mod hung;
 pub(crate) mod tagged;
