@@ -1,4 +1,4 @@
-//! The gate: every hot path of the breaker beside the machine's primitives, held to the budgets of `gate.toml`.
+//! The gate: every hot path of the breaker and of retries beside the machine's primitives, held to the budgets of `gate.toml`.
 //!
 //! `cargo bench --bench gate` prints one table, writes `target/gate.json` and fails if a path is over budget.
 #![allow(clippy::disallowed_methods, reason = "it measures: wall time")]
@@ -10,7 +10,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use std::{env, fs};
 
-use fusewire::{CircuitBreaker, CircuitBreakerBuilder, Clock, DirtySet, Totals, WindowConfig};
+use fusewire::{
+    CircuitBreaker, CircuitBreakerBuilder, Clock, DirtySet, Retry, RetryConfig, Totals, WindowConfig, retry,
+};
 use fusewire_harness::{BudgetError, Budgets, HotPath, Machine, Plan, Primitive, Report};
 
 /// How many runs a busy machine gets to show one that is within budget. A path that is slow is slow in each.
@@ -32,6 +34,7 @@ fn gate() -> Result<bool, Box<dyn std::error::Error>> {
     let budgets = Budgets::parse(&fs::read_to_string(manifest.join("benches/gate.toml"))?)?;
     let mut paths = Primitive::paths();
     paths.extend(hot_paths());
+    paths.extend(retries());
     if !env::args().any(|argument| argument == "--bench") {
         // Built without optimisation by `cargo test`: only that everything runs and has a budget.
         let plan = Plan { repetitions: 1, sample: Duration::from_micros(50), ..Plan::default() };
@@ -162,6 +165,26 @@ fn open() -> CircuitBreaker {
     });
     breaker.try_acquire().expect("closed").failure();
     breaker
+}
+
+/// First attempts that succeed; the named one counts each.
+fn retries() -> Vec<HotPath> {
+    let config = RetryConfig::new();
+    let retried = move || {
+        let _ = black_box(retry(black_box(&config), || Ok::<u32, ()>(black_box(1))).is_ok());
+    };
+    let named = |name: &str| {
+        let policy = Retry::named("gate", RetryConfig::new()).expect("a valid configuration");
+        let counts = policy.clone();
+        let path = HotPath::new(name, move || {
+            let _ = black_box(black_box(&policy).call(|| Ok::<u32, ()>(black_box(1))).is_ok());
+        });
+        path.run(1000);
+        let counted = counts.totals().map(|totals| (totals.calls(), totals.retries));
+        assert_eq!(counted, Some((1000, 0)), "{name} does not count every call");
+        path
+    };
+    vec![HotPath::new("retry", retried), named("retry, named"), named("retry, named, two threads").threads(2)]
 }
 
 fn hot_paths() -> Vec<HotPath> {

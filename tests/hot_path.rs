@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fusewire::{
     CircuitBreaker, CircuitBreakerBuilder, Clock, EventQueue, LimitSet, Limiter, ManualClock, RejectReason,
-    SlidingWindowRateLimiter, WindowConfig,
+    Retry, RetryBudget, RetryConfig, SlidingWindowRateLimiter, WindowConfig, retry,
 };
 
 thread_local! {
@@ -129,6 +129,46 @@ fn half_open() -> CircuitBreaker {
     breaker
 }
 
+/// First attempts that succeed, by policies of all kinds, and what is asked of a budget.
+fn retries() -> Vec<Case> {
+    let policy = || Retry::new(RetryConfig::new()).expect("valid settings");
+    let named = || Retry::named("hot", RetryConfig::new()).expect("valid settings");
+    let budget = RetryBudget::builder().clock(coarse()).build().expect("valid settings");
+    let spent = RetryBudget::builder().min_per_second(0.0).burst(1).build().expect("valid settings");
+    assert!(spent.try_withdraw());
+    let (plain, counted) = (policy(), named());
+    let paying = named().budget(&budget);
+    let timed = policy().clock(coarse()).deadline(Duration::from_secs(1));
+    let ruled = policy().when(|(): &()| true).retry_if_value(|value: &u32| *value == 0).on_retry(
+        |attempt: &fusewire::retry::RetryAttempt<'_, ()>| {
+            let _ = black_box(attempt);
+        },
+    );
+    let config = RetryConfig::new();
+    let wrong = named().when(|_: &u32| false);
+    let call = || Ok::<u32, ()>(black_box(1));
+    let case = |name, step: Box<dyn FnMut()>| Case { name, step };
+    vec![
+        case("retry", Box::new(move || assert!(retry(&config, call).is_ok()))),
+        case("retry, policy", Box::new(move || assert!(plain.call(call).is_ok()))),
+        case("retry, named", Box::new(move || assert!(counted.call(call).is_ok()))),
+        case("retry, budget", Box::new(move || assert!(paying.call(call).is_ok()))),
+        case("retry, deadline", Box::new(move || assert!(timed.call(call).is_ok()))),
+        case("retry, rules", Box::new(move || assert!(ruled.call(call).is_ok()))),
+        case(
+            "retry, not retryable",
+            Box::new(move || assert!(wrong.call(|| Err::<(), u32>(black_box(1))).is_err())),
+        ),
+        case(
+            "retries withdrawn",
+            Box::new(move || {
+                let _ = black_box(budget.try_withdraw());
+            }),
+        ),
+        case("retries refused", Box::new(move || assert!(!spent.try_withdraw()))),
+    ]
+}
+
 /// Admitted and refused in turn, by a clock that goes on by a window at every other request.
 fn limited(name: &'static str, limiter: impl Limiter + 'static) -> Case {
     let mut now = 0;
@@ -163,6 +203,7 @@ fn sliding() -> Vec<Case> {
 fn cases() -> Vec<Case> {
     let mut cases = breaker_cases();
     cases.extend(sliding());
+    cases.extend(retries());
     cases
 }
 

@@ -11,7 +11,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use fusewire::observe::{self, Kind};
-use fusewire::retry::{Decision, NamedRetry, RetryPlan, StopReason, Verdict, retry_async_with, retry_with};
+use fusewire::retry::rules::When;
+use fusewire::retry::{
+    Decision, NamedRetry, RetryAttempt, RetryBudgetBuilder, RetryPlan, StopReason, Verdict, retry_async_with,
+    retry_with,
+};
 use fusewire::{
     CallError, CircuitBreaker, Jitter, ManualClock, RateLimitExceeded, Retry, RetryBudget, RetryConfig,
     RetryError, Retryable, retry,
@@ -345,8 +349,9 @@ fn a_predicate_judges_errors_of_any_type() {
 
 #[test]
 fn a_policy_with_rules_can_be_stored_and_cloned() {
+    type Judge = fn(&Foreign) -> bool;
     struct Client {
-        retry: Retry<fusewire::retry::rules::When<fn(&Foreign) -> bool>>,
+        retry: Retry<When<Judge>>,
     }
     let client = Client { retry: policy(plain()).when(|error: &Foreign| error.0 == 0) };
     let error = client.retry.clone().call_with(|_| (), || Err::<(), _>(Foreign(1))).expect_err("it fails");
@@ -356,7 +361,7 @@ fn a_policy_with_rules_can_be_stored_and_cloned() {
 
 #[test]
 fn a_value_can_be_unwanted() {
-    let listener = |attempt: &fusewire::retry::RetryAttempt<'_, &str>| assert!(attempt.error.is_none());
+    let listener = |attempt: &RetryAttempt<'_, &str>| assert!(attempt.error.is_none());
     let retry = policy(plain()).retry_if_value(|value: &u32| *value < 3).on_retry(listener);
     let mut value = 0;
     let reply = retry.call_with(
@@ -382,7 +387,7 @@ fn a_value_can_be_unwanted() {
 #[test]
 fn a_listener_is_told_of_each_retry_before_the_wait() {
     let log = RefCell::new(Vec::new());
-    let retry = policy(plain()).on_retry(|attempt: &fusewire::retry::RetryAttempt<'_, &str>| {
+    let retry = policy(plain()).on_retry(|attempt: &RetryAttempt<'_, &str>| {
         let told = (attempt.attempt, attempt.delay, attempt.total_delay, attempt.error.copied());
         log.borrow_mut().push(Some(told));
     });
@@ -757,7 +762,7 @@ fn the_last_moment_of_time_is_a_first_time_too() {
 
 #[test]
 fn a_budget_out_of_range_is_named() {
-    let refused = |change: fn(fusewire::retry::RetryBudgetBuilder) -> fusewire::retry::RetryBudgetBuilder| {
+    let refused = |change: fn(RetryBudgetBuilder) -> RetryBudgetBuilder| {
         change(RetryBudget::builder()).build().expect_err("out of range").to_string()
     };
     assert_eq!(refused(|b| b.ratio(-0.1)), "ratio is -0.1; allowed: 0 to 1000");

@@ -94,7 +94,7 @@ impl Live for Named {
 /// use fusewire::{Retry, RetryConfig, retry::NamedRetry};
 ///
 /// let retry = Retry::named("payment_api", RetryConfig::new())?;
-/// retry.call(|| Ok::<_, String>("charged"))?;
+/// retry.call(|| Ok::<_, std::io::Error>("charged"))?;
 /// let seen = NamedRetry::live().into_iter().find(|r| r.name() == "payment_api").expect("it is alive");
 /// assert_eq!((seen.totals().calls(), seen.totals().retries), (1, 0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -53,10 +53,10 @@ impl<'a> Twin<'a> {
             return (exact.min(cap), exact.min(cap));
         }
         let factor = config.exponential_base;
-        if factor.fract() == 0.0 && factor < 1e9 {
+        if factor.fract() <= 0.0 && factor < 1e9 {
             let mut exact = base;
             for _ in 0..retries {
-                if factor == 1.0 || exact == 0 || exact >= cap {
+                if factor <= 1.0 || exact == 0 || exact >= cap {
                     break;
                 }
                 exact = exact.saturating_mul(factor as u128);
