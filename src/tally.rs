@@ -38,10 +38,16 @@ impl<const C: usize> Tally<C> {
     /// Adds one to `counter` and gives the value that this lane's counter has now.
     #[inline(always)]
     pub fn add(&self, counter: usize) -> u64 {
-        match self.owned.get(lanes::current()) {
-            Some(lane) => Self::add_in(lane, counter),
+        match self.add_if_owned(lanes::current(), counter) {
+            Some(value) => value,
             None => self.add_unclaimed(counter),
         }
+    }
+
+    /// As [`add`](Self::add) in the lane that the calling thread owns; without one, nothing is counted.
+    #[inline(always)]
+    pub fn add_if_owned(&self, lane: usize, counter: usize) -> Option<u64> {
+        Some(Self::add_in(self.owned.get(lane)?, counter))
     }
 
     /// The first count of a thread, and every count of a thread without a lane here.
