@@ -124,7 +124,7 @@ struct Rounds(Mutex<HashMap<u64, u32>>);
 
 impl Rounds {
     fn round(token: Token) -> u64 {
-        token.to_raw().1 >> 32
+        token.to_raw().1 & 0x3F_FFFF
     }
 
     /// After a probe was admitted: how many of its round are out or succeeded.
