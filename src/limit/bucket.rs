@@ -9,7 +9,7 @@ use crossbeam_utils::CachePadded;
 
 use super::counters::{Counters, LimiterTotals};
 use super::queue::{Source, WaitQueue};
-use super::terms::{Slot, Slots};
+use super::terms::{Sight, Slot, Slots};
 use super::wait::Waits;
 use super::{Limiter, TokenBucketBuilder};
 use crate::clock::Clock;
@@ -104,20 +104,21 @@ impl Bucket {
         })
     }
 
-    /// Takes `n` tokens, or shows the word that refused them.
+    /// Takes `n` tokens, or shows what refused them.
     #[inline(always)]
-    fn exchange(&self, n: u64, now: u64) -> Result<(), BucketWord> {
+    fn exchange(&self, n: u64, now: u64) -> Result<(), Refused> {
         self.word.update(|word: BucketWord| {
-            let slot = self.slots.of(word);
-            let (capacity, bits) = (slot.capacity(), slot.bits());
+            let sight = self.slots.of(word).sight_begun(now);
+            let Terms { capacity, bits, .. } = sight.terms;
             // One token always fits.
             let fits = n == 1 || (n > 0 && n <= capacity >> bits);
-            let line = slot.line(now).filter(|_| fits);
-            let taken = line.and_then(|line| word.take(line, capacity, n << bits));
+            let taken = if fits && !sight.ended { word.take(sight.line, capacity, n << bits) } else { None };
             match taken {
                 Some(next) => Step::Set(next, Ok(())),
-                None if mutant(Mutant::RefusalWrites) => Step::Set(word.nudged(), Err(word)),
-                None => Step::Keep(Err(word)),
+                None if mutant(Mutant::RefusalWrites) => {
+                    Step::Set(word.nudged(), Err(Refused { word, sight, n }))
+                }
+                None => Step::Keep(Err(Refused { word, sight, n })),
             }
         })
     }
@@ -130,15 +131,15 @@ impl Bucket {
                 self.counters.allow(n);
                 Ok(())
             }
-            Err(word) if n == 1 && !word.is_held() && !self.needs_line(word, now) => {
-                let refusal = self.refusal(word, n, now);
-                if !self.stands(word) {
-                    return self.take_slowly(n, now);
-                }
+            Err(refused) if n == 1 && refused.is_plain() && self.stands(refused.word) => {
                 self.counters.refuse(n);
-                Err(refusal)
+                Err(refused.explain())
             }
-            Err(_) => self.take_slowly(n, now),
+            // Taken apart, so that the answer of the other arms need not be in memory.
+            Err(_) => match self.take_slowly(n, now) {
+                Ok(()) => Ok(()),
+                Err(refusal) => Err(refusal),
+            },
         }
     }
 
@@ -149,22 +150,22 @@ impl Bucket {
     fn take_slowly(&self, n: u64, now: u64) -> Result<(), RateLimitExceeded> {
         loop {
             let changes = self.changes();
-            let Err(word) = self.exchange(n, now) else {
+            let Err(refused) = self.exchange(n, now) else {
                 self.counters.allow(n);
                 return Ok(());
             };
-            if self.needs_line(word, now) {
+            if refused.needs_line() {
                 self.begin_line(now);
                 continue;
             }
-            let mut refusal = self.refusal(word, n, now);
+            let mut refusal = refused.explain();
             if self.changed_since(changes) {
                 continue;
             }
             if refusal.is_invalid() {
                 return Err(refusal);
             }
-            if word.is_held() {
+            if refused.word.is_held() {
                 if self.queue.try_serve(self, now) {
                     continue;
                 }
@@ -231,32 +232,6 @@ impl Bucket {
         Ok((drawn, terms))
     }
 
-    /// What a caller is told whom `word` refused.
-    #[inline(always)]
-    fn refusal(&self, word: BucketWord, n: u64, now: u64) -> RateLimitExceeded {
-        Self::refusal_under(self.slots.of(word), word, n, now)
-    }
-
-    #[inline(always)]
-    fn refusal_under(slot: &Slot, word: BucketWord, n: u64, now: u64) -> RateLimitExceeded {
-        let terms = slot.terms();
-        let capacity = terms.tokens();
-        let retry_after = if n == 0 || n > capacity {
-            None
-        } else {
-            let missing = (n << terms.bits).cast_signed() - word.available(slot.endless(now), terms.capacity);
-            let nanos = terms.nanos(u64::try_from(missing).unwrap_or(0));
-            nanos.map(|nanos| nanos.saturating_add(slot.until_begin(now)))
-        };
-        RateLimitExceeded {
-            limit: capacity,
-            window: span(terms.nanos(terms.capacity)),
-            retry_after: span(retry_after),
-            requested: n,
-            most: capacity,
-        }
-    }
-
     /// Whether the terms that were just read for `word` were its own, and whole: the word stands as it was.
     #[inline(always)]
     fn stands(&self, word: BucketWord) -> bool {
@@ -280,7 +255,7 @@ impl Bucket {
     fn peek(&self, n: u64, now: u64) -> Result<(), RateLimitExceeded> {
         let (mut refusal, held) = self.read(|word, slot| {
             let word = if word.is_untouched() { BucketWord::with_debt(0, self.slots.debt()) } else { word };
-            (Self::refusal_under(slot, word, n, now), word.is_held())
+            (Refused { word, sight: slot.sight(now), n }.explain(), word.is_held())
         });
         if held && !refusal.is_invalid() {
             refusal.retry_after = self.behind_all(n, now);
@@ -437,15 +412,15 @@ impl Waits for Bucket {
     fn take_or_wait(&self, n: u64, now: u64) -> Result<bool, RateLimitExceeded> {
         loop {
             let changes = self.changes();
-            let Err(word) = self.exchange(n, now) else {
+            let Err(refused) = self.exchange(n, now) else {
                 self.counters.allow(n);
                 return Ok(true);
             };
-            if self.needs_line(word, now) {
+            if refused.needs_line() {
                 self.begin_line(now);
                 continue;
             }
-            let refusal = self.refusal(word, n, now);
+            let refusal = refused.explain();
             if self.changed_since(changes) {
                 continue;
             }
@@ -456,6 +431,50 @@ impl Waits for Bucket {
                 self.counters.refuse(n);
             }
             return Err(refusal);
+        }
+    }
+}
+
+/// A request for `n` tokens, and what refused it.
+#[derive(Clone, Copy)]
+struct Refused {
+    word: BucketWord,
+    sight: Sight,
+    n: u64,
+}
+
+impl Refused {
+    /// Whether nothing but a want of tokens can have refused it.
+    #[inline(always)]
+    fn is_plain(&self) -> bool {
+        self.word.is_plain() && !self.sight.ended
+    }
+
+    /// Whether the line has not begun, or has come to its end.
+    fn needs_line(&self) -> bool {
+        self.word.is_untouched() || self.sight.ended
+    }
+
+    /// What the caller is told.
+    #[inline(always)]
+    fn explain(self) -> RateLimitExceeded {
+        let Self { word, sight, n } = self;
+        let terms = sight.terms;
+        let capacity = terms.tokens();
+        let retry_after = if n == 0 || n > capacity {
+            None
+        } else {
+            // Of terms that do not belong together it may be anything; then nobody is told.
+            let available = word.available(sight.line, terms.capacity);
+            let missing = (n << terms.bits).cast_signed().saturating_sub(available);
+            sight.wait(u64::try_from(missing).unwrap_or(0))
+        };
+        RateLimitExceeded {
+            limit: capacity,
+            window: span(terms.nanos(terms.capacity)),
+            retry_after: span(retry_after),
+            requested: n,
+            most: capacity,
         }
     }
 }

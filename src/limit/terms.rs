@@ -110,6 +110,66 @@ impl Slot {
             base => base.saturating_sub(now),
         }
     }
+
+    /// The terms and the line at `now`, whether it has begun or not.
+    pub(super) fn sight(&self, now: u64) -> Sight {
+        let base = match self.base.load(Ordering::Relaxed) {
+            UNSET => now,
+            base => base,
+        };
+        let elapsed = now.saturating_sub(base);
+        let terms = self.terms();
+        Sight { terms, line: flow(elapsed, terms.speed), ended: elapsed > SPAN, base, now }
+    }
+
+    /// `sight` for a word that refuses whatever the line if the line has not begun.
+    ///
+    /// The odd times are asked for by a branch, which is guessed, so that the line waits for no comparison.
+    #[inline(always)]
+    pub(super) fn sight_begun(&self, now: u64) -> Sight {
+        let base = self.base.load(Ordering::Relaxed);
+        let speed = self.speed.load(Ordering::Relaxed);
+        let elapsed = now.wrapping_sub(base);
+        let (line, ended) =
+            if elapsed <= SPAN { (flow(elapsed, speed), false) } else { odd_line(now, base, speed) };
+        // After the call, which they would have to outlive.
+        let terms = Terms {
+            speed,
+            pace: self.pace.load(Ordering::Relaxed),
+            bits: self.bits(),
+            capacity: self.capacity(),
+        };
+        Sight { terms, line, ended, base, now }
+    }
+}
+
+/// Where the line stands before its beginning, or would stand beyond its end; and whether it is there.
+#[cold]
+#[inline(never)]
+fn odd_line(now: u64, base: u64, speed: u64) -> (u64, bool) {
+    let elapsed = now.saturating_sub(base);
+    (flow(elapsed, speed), elapsed > SPAN)
+}
+
+/// A slot's terms and its line as a decision saw them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sight {
+    pub(super) terms: Terms,
+    /// Where the line would stand if it had no end.
+    pub(super) line: u64,
+    /// Whether it is past its end: a word has no room for more.
+    pub(super) ended: bool,
+    base: u64,
+    now: u64,
+}
+
+impl Sight {
+    /// Nanoseconds until `units` have flowed in; `None` for ever.
+    #[inline(always)]
+    pub(super) fn wait(&self, units: u64) -> Option<u64> {
+        let until_begin = self.base.saturating_sub(self.now);
+        self.terms.nanos(units).map(|wait| wait.saturating_add(until_begin))
+    }
 }
 
 impl Slots {
@@ -119,9 +179,20 @@ impl Slots {
     }
 
     /// The terms that `word` belongs to.
+    ///
+    /// By a branch for those that most buckets have all their life: where they are does not wait for the word
+    /// then.
     #[inline(always)]
     pub(super) fn of(&self, word: BucketWord) -> &Slot {
-        &self.slots[word.generation()]
+        match word.generation() {
+            0 => &self.slots[0],
+            generation => self.later(generation),
+        }
+    }
+
+    #[inline(never)]
+    fn later(&self, generation: usize) -> &Slot {
+        &self.slots[generation]
     }
 
     /// Units that are missing at the beginning.
