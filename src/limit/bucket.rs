@@ -9,7 +9,7 @@ use crossbeam_utils::CachePadded;
 
 use super::counters::{Counters, LimiterTotals};
 use super::queue::{Source, WaitQueue};
-use super::terms::{Slot, Slots};
+use super::terms::{Sight, Slot, Slots};
 use super::{Limiter, TokenBucketBuilder};
 use crate::clock::Clock;
 use crate::error::{ConfigError, RateLimitExceeded};
@@ -102,27 +102,32 @@ impl Bucket {
         })
     }
 
-    /// Takes `n` tokens, or shows the word that refused them.
+    /// Takes `n` tokens, or shows what refused them.
     #[inline(always)]
-    fn exchange(&self, n: u64, now: u64) -> Result<(), BucketWord> {
+    fn exchange(&self, n: u64, now: u64) -> Result<(), Refused> {
         self.word.update(|word: BucketWord| {
-            let slot = self.slots.of(word);
-            let (capacity, bits) = (slot.capacity(), slot.bits());
+            let sight = self.slots.of(word).sight_begun(now);
+            let Terms { capacity, bits, .. } = sight.terms;
             // One token always fits.
             let taken = if n == 1 || (n > 0 && n <= capacity >> bits) {
-                word.take(slot.line(now), capacity, n << bits)
+                word.take(sight.line, capacity, n << bits)
             } else {
                 None
             };
             match taken {
                 Some(next) => Step::Set(next, Ok(())),
-                None if mutant(Mutant::RefusalWrites) => Step::Set(word.nudged(), Err(word)),
-                None => Step::Keep(Err(word)),
+                None if mutant(Mutant::RefusalWrites) => {
+                    Step::Set(word.nudged(), Err(Refused { word, sight, n }))
+                }
+                None => Step::Keep(Err(Refused { word, sight, n })),
             }
         })
     }
 
     /// Takes `n` tokens at `now`.
+    ///
+    /// A caller who asks only whether a refusal came pays for no more: what it says is worked out from
+    /// values that the decision needed, after the last atomic access.
     #[inline(always)]
     pub(super) fn take(&self, n: u64, now: u64) -> Result<(), RateLimitExceeded> {
         match self.exchange(n, now) {
@@ -130,15 +135,15 @@ impl Bucket {
                 self.counters.allow(n);
                 Ok(())
             }
-            Err(word) if n == 1 && !word.is_held() && !word.is_untouched() => {
-                let refusal = self.refusal(word, n, now);
-                if !self.is_of_present_terms(word) {
-                    return self.take_slowly(n, now);
-                }
+            Err(refused) if n == 1 && refused.word.is_plain() && self.is_of_present_terms(refused.word) => {
                 self.counters.refuse(n);
-                Err(refusal)
+                Err(refused.explain())
             }
-            Err(_) => self.take_slowly(n, now),
+            // Taken apart, so that the answer of the other arms need not be in memory.
+            Err(_) => match self.take_slowly(n, now) {
+                Ok(()) => Ok(()),
+                Err(refusal) => Err(refusal),
+            },
         }
     }
 
@@ -148,22 +153,22 @@ impl Bucket {
     #[inline(never)]
     fn take_slowly(&self, n: u64, now: u64) -> Result<(), RateLimitExceeded> {
         loop {
-            let Err(word) = self.exchange(n, now) else {
+            let Err(refused) = self.exchange(n, now) else {
                 self.counters.allow(n);
                 return Ok(());
             };
-            if word.is_untouched() {
+            if refused.word.is_untouched() {
                 self.slots.begin(&self.word, now);
                 continue;
             }
-            let mut refusal = self.refusal(word, n, now);
-            if !self.is_of_present_terms(word) {
+            if !self.is_of_present_terms(refused.word) {
                 continue;
             }
+            let mut refusal = refused.explain();
             if refusal.is_invalid() {
                 return Err(refusal);
             }
-            if word.is_held() {
+            if refused.word.is_held() {
                 if self.queue.try_serve(self, now) {
                     continue;
                 }
@@ -180,18 +185,18 @@ impl Bucket {
     /// they never will be.
     pub(super) fn take_or_wait(&self, n: u64, now: u64) -> Result<bool, RateLimitExceeded> {
         loop {
-            let Err(word) = self.exchange(n, now) else {
+            let Err(refused) = self.exchange(n, now) else {
                 self.counters.allow(n);
                 return Ok(true);
             };
-            if word.is_untouched() {
+            if refused.word.is_untouched() {
                 self.slots.begin(&self.word, now);
                 continue;
             }
-            let refusal = self.refusal(word, n, now);
-            if !self.is_of_present_terms(word) {
+            if !self.is_of_present_terms(refused.word) {
                 continue;
             }
+            let refusal = refused.explain();
             if refusal.retry_after < Duration::MAX {
                 return Ok(false);
             }
@@ -228,46 +233,22 @@ impl Bucket {
         Ok(drawn)
     }
 
-    /// What a caller is told whom `word` refused.
-    #[inline(always)]
-    fn refusal(&self, word: BucketWord, n: u64, now: u64) -> RateLimitExceeded {
-        Self::refusal_under(self.slots.of(word), word, n, now)
-    }
-
-    #[inline(always)]
-    fn refusal_under(slot: &Slot, word: BucketWord, n: u64, now: u64) -> RateLimitExceeded {
-        let terms = slot.terms();
-        let capacity = terms.tokens();
-        let retry_after = if n == 0 || n > capacity {
-            None
-        } else {
-            let missing = (n << terms.bits).cast_signed() - word.available(slot.line(now), terms.capacity);
-            let nanos = terms.nanos(u64::try_from(missing).unwrap_or(0));
-            nanos.map(|nanos| nanos.saturating_add(slot.until_begin(now)))
-        };
-        RateLimitExceeded {
-            limit: capacity,
-            window: span(terms.nanos(terms.capacity)),
-            retry_after: span(retry_after),
-            requested: n,
-            most: capacity,
-        }
-    }
-
     /// Whether the terms that were just read for `word` were its own.
     #[inline(always)]
     fn is_of_present_terms(&self, word: BucketWord) -> bool {
         // Acquire: pairs with the Release half of the exchange in `Slots::change`. Who read what the fourth
         // change wrote finds at least the third one's generation here.
         fence(Ordering::Acquire);
-        self.word.load().generation() == word.generation()
+        let present = self.word.load();
+        // The first test is one with the second in the machine code, where it spares the number its register.
+        present == word || present.generation() == word.generation()
     }
 
     /// Whether `n` tokens could be taken.
     fn peek(&self, n: u64, now: u64) -> Result<(), RateLimitExceeded> {
         let (refusal, held) = self.read(|word, slot| {
             let word = if word.is_untouched() { BucketWord::with_debt(0, self.slots.debt()) } else { word };
-            (Self::refusal_under(slot, word, n, now), word.is_held())
+            (Refused { word, sight: slot.sight(now), n }.explain(), word.is_held())
         });
         match refusal {
             _ if held && !refusal.is_invalid() => {
@@ -309,11 +290,10 @@ impl Bucket {
     /// When `n` tokens are there if nobody takes any; `None` for never.
     fn due(&self, n: u64, now: u64) -> Option<u64> {
         let wait = self.read(|word, slot| {
-            let terms = slot.terms();
-            let missing =
-                (i128::from(n) << terms.bits) - i128::from(word.available(slot.line(now), terms.capacity));
-            let missing = u64::try_from(missing.max(0)).unwrap_or(u64::MAX);
-            terms.nanos(missing).map(|wait| wait.saturating_add(slot.until_begin(now)))
+            let sight = slot.sight(now);
+            let available = word.available(sight.line, sight.terms.capacity);
+            let missing = (i128::from(n) << sight.terms.bits) - i128::from(available);
+            sight.wait(u64::try_from(missing.max(0)).unwrap_or(u64::MAX))
         });
         wait.map(|wait| now.saturating_add(wait))
     }
@@ -382,6 +362,37 @@ impl Source for Bucket {
 
     fn hold(&self, held: bool) {
         self.word.update(|word: BucketWord| Step::Set(word.held(held), ()));
+    }
+}
+
+/// A request for `n` tokens, and what refused it.
+#[derive(Clone, Copy)]
+struct Refused {
+    word: BucketWord,
+    sight: Sight,
+    n: u64,
+}
+
+impl Refused {
+    /// What the caller is told.
+    #[inline(always)]
+    fn explain(self) -> RateLimitExceeded {
+        let Self { word, sight, n } = self;
+        let terms = sight.terms;
+        let capacity = terms.tokens();
+        let retry_after = if n == 0 || n > capacity {
+            None
+        } else {
+            let missing = (n << terms.bits).cast_signed() - word.available(sight.line, terms.capacity);
+            sight.wait(u64::try_from(missing).unwrap_or(0))
+        };
+        RateLimitExceeded {
+            limit: capacity,
+            window: span(terms.nanos(terms.capacity)),
+            retry_after: span(retry_after),
+            requested: n,
+            most: capacity,
+        }
     }
 }
 

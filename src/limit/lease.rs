@@ -36,8 +36,11 @@ use crate::sync::{Mutant, mutant};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct LeaseHandle {
-    left: u64,
-    /// When what is left expires, on the limiter's clock; `u64::MAX` without a `max_hold`.
+    /// Tokens that are left to spend and do not expire: all, without a `max_hold`.
+    lasting: u64,
+    /// Tokens that are left to spend before they expire: all, with a `max_hold`.
+    expiring: u64,
+    /// When they do, on the limiter's clock.
     expires: u64,
     batch: u64,
     max_hold: u64,
@@ -52,7 +55,8 @@ pub struct LeaseHandle {
 impl LeaseHandle {
     pub(super) fn new(bucket: Arc<Bucket>, batch: u64) -> Self {
         Self {
-            left: 0,
+            lasting: 0,
+            expiring: 0,
             expires: u64::MAX,
             batch,
             max_hold: u64::MAX,
@@ -70,7 +74,8 @@ impl LeaseHandle {
     #[must_use]
     pub fn max_hold(mut self, hold: Duration) -> Self {
         self.max_hold = nanos(hold);
-        self.expires = self.drawn.saturating_add(self.max_hold);
+        let left = self.take_left();
+        self.hold(left);
         self
     }
 
@@ -81,11 +86,24 @@ impl LeaseHandle {
     /// [`RateLimitExceeded`] when the bucket has none either.
     #[inline(always)]
     pub fn try_acquire(&mut self) -> Result<(), RateLimitExceeded> {
-        if self.left > 0 && (self.max_hold == u64::MAX || self.bucket.clock.now() < self.expires) {
-            self.left -= 1;
+        if let Some(left) = self.lasting.checked_sub(1) {
+            self.lasting = left;
             return Ok(());
         }
-        self.refill(self.bucket.clock.now(), false)
+        match self.acquire_by_clock() {
+            Ok(()) => Ok(()),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    #[inline(never)]
+    fn acquire_by_clock(&mut self) -> Result<(), RateLimitExceeded> {
+        let now = self.bucket.clock.now();
+        if self.expiring > 0 && now < self.expires {
+            self.expiring -= 1;
+            return Ok(());
+        }
+        self.refill(now, false)
     }
 
     /// [`try_acquire`](Self::try_acquire) at `now`.
@@ -95,11 +113,18 @@ impl LeaseHandle {
     /// As `try_acquire`.
     #[inline(always)]
     pub fn try_acquire_at(&mut self, now: u64) -> Result<(), RateLimitExceeded> {
-        if self.left > 0 && now < self.expires {
-            self.left -= 1;
+        if let Some(left) = self.lasting.checked_sub(1) {
+            self.lasting = left;
             return Ok(());
         }
-        self.refill(now, true)
+        if self.expiring > 0 && now < self.expires {
+            self.expiring -= 1;
+            return Ok(());
+        }
+        match self.refill(now, true) {
+            Ok(()) => Ok(()),
+            Err(refusal) => Err(refusal),
+        }
     }
 
     #[cold]
@@ -107,22 +132,36 @@ impl LeaseHandle {
     fn refill(&mut self, now: u64, by_owner: bool) -> Result<(), RateLimitExceeded> {
         self.give_back_at(now);
         self.changes = self.bucket.changes();
-        self.left = self.bucket.draw(self.batch, now)? - 1;
+        let drawn = self.bucket.draw(self.batch, now)?;
         self.drawn = now;
         self.by_owner = by_owner;
-        self.expires = now.saturating_add(self.max_hold);
+        self.hold(drawn - 1);
         Ok(())
+    }
+
+    /// Holds `tokens` that were drawn when the handle last drew.
+    fn hold(&mut self, tokens: u64) {
+        if self.max_hold == u64::MAX {
+            self.lasting = tokens;
+        } else {
+            self.expiring = tokens;
+            self.expires = self.drawn.saturating_add(self.max_hold);
+        }
+    }
+
+    fn take_left(&mut self) -> u64 {
+        std::mem::take(&mut self.lasting) + std::mem::take(&mut self.expiring)
     }
 
     /// Tokens that are left to spend.
     pub fn left(&self) -> u64 {
-        self.left
+        self.lasting + self.expiring
     }
 
     /// Lets tokens that have been held too long expire at `now`, as the next
     /// [`try_acquire_at`](Self::try_acquire_at) would: for handles that rest.
     pub fn maintain_at(&mut self, now: u64) {
-        if now >= self.expires {
+        if self.expiring > 0 && now >= self.expires {
             self.give_back_at(now);
         }
     }
@@ -130,7 +169,7 @@ impl LeaseHandle {
     /// Gives back what is left, at `now`: of `n` tokens drawn at `t`, `n - rate * (now - t)`, since so many
     /// have flowed in meanwhile that would not have fitted; none if the limiter was reconfigured.
     pub fn give_back_at(&mut self, now: u64) {
-        let left = std::mem::take(&mut self.left);
+        let left = self.take_left();
         let left = if mutant(Mutant::LeaseReturnsAll) { self.batch } else { left };
         if left > 0 {
             self.bucket.give_back(left, self.drawn, self.changes, now);
@@ -141,7 +180,7 @@ impl LeaseHandle {
 impl Drop for LeaseHandle {
     fn drop(&mut self) {
         // The limiter's clock may count from elsewhere than the owner's times; what cannot be dated lapses.
-        if self.left > 0 && !self.by_owner {
+        if self.left() > 0 && !self.by_owner {
             self.give_back_at(self.bucket.clock.now());
         }
     }
@@ -150,7 +189,7 @@ impl Drop for LeaseHandle {
 impl fmt::Debug for LeaseHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LeaseHandle")
-            .field("left", &self.left)
+            .field("left", &self.left())
             .field("batch", &self.batch)
             .finish_non_exhaustive()
     }

@@ -2,7 +2,7 @@
 
 use crate::error::ConfigError;
 use crate::sync::{AtomicU64, Mutant, Ordering, mutant};
-use crate::word::bucket::{BucketWord, GENERATIONS, MOST_RATE, Terms, flow};
+use crate::word::bucket::{BucketWord, GENERATIONS, MOST_RATE, SPAN, Terms, flow};
 use crate::word::cell::{Step, WordCell};
 
 /// The beginning of a line that has not begun.
@@ -80,12 +80,58 @@ impl Slot {
         }
     }
 
-    /// Nanoseconds from `now` until the line begins.
-    pub(super) fn until_begin(&self, now: u64) -> u64 {
-        match self.base.load(Ordering::Relaxed) {
-            UNSET => 0,
-            base => base.saturating_sub(now),
-        }
+    /// The terms and the line at `now`.
+    pub(super) fn sight(&self, now: u64) -> Sight {
+        let terms = self.terms();
+        let base = match self.base.load(Ordering::Relaxed) {
+            UNSET => now,
+            base => base,
+        };
+        Sight { terms, line: flow(now.saturating_sub(base), terms.speed), base, now }
+    }
+
+    /// `sight` for a word that refuses whatever the line if the line has not begun.
+    ///
+    /// The odd times are asked for by a branch, which is guessed, so that the line waits for no comparison.
+    #[inline(always)]
+    pub(super) fn sight_begun(&self, now: u64) -> Sight {
+        let base = self.base.load(Ordering::Relaxed);
+        let speed = self.speed.load(Ordering::Relaxed);
+        let elapsed = now.wrapping_sub(base);
+        let line = if elapsed < SPAN { flow(elapsed, speed) } else { odd_line(now, base, speed) };
+        // After the call, which they would have to outlive.
+        let terms = Terms {
+            speed,
+            pace: self.pace.load(Ordering::Relaxed),
+            bits: self.bits(),
+            capacity: self.capacity(),
+        };
+        Sight { terms, line, base, now }
+    }
+}
+
+/// Where the line stands before its beginning, or beyond its end.
+#[cold]
+#[inline(never)]
+fn odd_line(now: u64, base: u64, speed: u64) -> u64 {
+    flow(now.saturating_sub(base), speed)
+}
+
+/// A slot's terms and its line as a decision saw them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sight {
+    pub(super) terms: Terms,
+    pub(super) line: u64,
+    base: u64,
+    now: u64,
+}
+
+impl Sight {
+    /// Nanoseconds until `units` have flowed in; `None` for ever.
+    #[inline(always)]
+    pub(super) fn wait(&self, units: u64) -> Option<u64> {
+        let until_begin = self.base.saturating_sub(self.now);
+        self.terms.nanos(units).map(|wait| wait.saturating_add(until_begin))
     }
 }
 
@@ -96,9 +142,20 @@ impl Slots {
     }
 
     /// The terms that `word` belongs to.
+    ///
+    /// By a branch for those that most buckets have all their life: where they are does not wait for the word
+    /// then.
     #[inline(always)]
     pub(super) fn of(&self, word: BucketWord) -> &Slot {
-        &self.slots[word.generation()]
+        match word.generation() {
+            0 => &self.slots[0],
+            generation => self.later(generation),
+        }
+    }
+
+    #[inline(never)]
+    fn later(&self, generation: usize) -> &Slot {
+        &self.slots[generation]
     }
 
     /// Units that are missing at the beginning.

@@ -49,6 +49,7 @@ impl BucketWord {
         Self(TIME.put(UNTOUCHED))
     }
 
+    #[inline(always)]
     pub(crate) const fn is_untouched(self) -> bool {
         TIME.get(self.0) == UNTOUCHED
     }
@@ -68,11 +69,18 @@ impl BucketWord {
         HELD.get(self.0) != 0
     }
 
+    /// Whether it shows what has been given, and nothing else: neither a hold nor a bucket never asked.
+    #[inline(always)]
+    pub(crate) const fn is_plain(self) -> bool {
+        !self.is_held() && !self.is_untouched()
+    }
+
     /// What the mutant of refusals writes.
     pub(crate) const fn nudged(self) -> Self {
         Self(self.0 + 1)
     }
 
+    #[inline(always)]
     pub(crate) const fn held(self, held: bool) -> Self {
         Self((self.0 & !HELD.put(1)) | HELD.put(held as u64))
     }
@@ -104,6 +112,7 @@ impl BucketWord {
 
     /// Units that could be taken at `line`; a hold does not count. Negative while requests that are
     /// already granted are still to be paid for.
+    #[inline(always)]
     pub(crate) fn available(self, line: u64, capacity: u64) -> i64 {
         let ahead = self.held(false).0.saturating_sub(self.on_line(line));
         capacity.cast_signed() - ahead.cast_signed()
@@ -176,7 +185,7 @@ impl Terms {
     }
 
     /// Nanoseconds in which `units` flow in, never less than needed; `None` for ever.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn nanos(&self, units: u64) -> Option<u64> {
         if self.speed == 0 {
             return (units == 0).then_some(0);

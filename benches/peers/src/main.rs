@@ -6,28 +6,31 @@
 
 mod breaker;
 mod limit;
+mod retry;
 mod suite;
 
 use std::process::ExitCode;
 
 use suite::Suite;
 
-const SUITES: [(&str, fn() -> Suite); 2] = [("breaker", breaker::suite), ("limit", limit::suite)];
+type Named = (&'static str, fn() -> Suite);
+
+const SUITES: [Named; 3] =
+    [("breaker", breaker::suite), ("limit", limit::suite), ("retry", retry::suite)];
 
 fn main() -> ExitCode {
     let mut check = false;
     let mut wanted = Vec::new();
     for argument in std::env::args().skip(1) {
-        match argument.as_str() {
-            "--check" => check = true,
-            "all" => wanted.extend(SUITES),
-            name => match SUITES.iter().find(|(suite, _)| *suite == name) {
-                Some(suite) => wanted.push(*suite),
-                None => {
-                    eprintln!("peers: {name:?} is no suite; there are breaker, limit and all, and --check");
-                    return ExitCode::FAILURE;
-                }
-            },
+        if argument == "--check" {
+            check = true;
+        } else if argument == "all" {
+            wanted.extend(SUITES);
+        } else if let Some(suite) = SUITES.iter().find(|(name, _)| *name == argument) {
+            wanted.push(*suite);
+        } else {
+            eprintln!("peers: {argument:?} is no suite; there are breaker, limit, retry and all, and --check");
+            return ExitCode::FAILURE;
         }
     }
     if wanted.is_empty() {
