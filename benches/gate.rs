@@ -1,4 +1,5 @@
-//! The gate: every hot path of the breaker and the limiter beside the machine's primitives, held to the budgets of `gate.toml`.
+//! The gate: every hot path of breakers, limiters and retries beside the machine's primitives, held to the budgets
+//! of `gate.toml`.
 //!
 //! `cargo bench --bench gate` prints one table, writes `target/gate.json` and fails if a path is over budget.
 #![allow(clippy::disallowed_methods, reason = "it measures: wall time")]
@@ -11,8 +12,8 @@ use std::time::Duration;
 use std::{env, fs};
 
 use fusewire::{
-    CircuitBreaker, CircuitBreakerBuilder, Clock, DirtySet, Limiter, LimiterTotals, TokenBucketRateLimiter,
-    Totals, WindowConfig,
+    CircuitBreaker, CircuitBreakerBuilder, Clock, DirtySet, Limiter, LimiterTotals, Retry, RetryConfig,
+    TokenBucketRateLimiter, Totals, WindowConfig, retry,
 };
 use fusewire_harness::{BudgetError, Budgets, HotPath, Machine, Plan, Primitive, Report};
 
@@ -36,6 +37,7 @@ fn gate() -> Result<bool, Box<dyn std::error::Error>> {
     let mut paths = Primitive::paths();
     paths.extend(hot_paths());
     paths.extend(limiter_paths());
+    paths.extend(retries());
     if !env::args().any(|argument| argument == "--bench") {
         // Built without optimisation by `cargo test`: only that everything runs and has a budget.
         let plan = Plan { repetitions: 1, sample: Duration::from_micros(50), ..Plan::default() };
@@ -182,13 +184,13 @@ fn spent(clock: Clock) -> TokenBucketRateLimiter {
     bucket
 }
 
-/// A path on one bucket, to be run so often. A number for a path that does not count would be worth nothing: `each`
-/// run must count so much by itself.
+/// A path on one bucket, whose body repeats itself so often. A number for a path that does not count would be worth
+/// nothing: a thousand calls must make so many in the totals.
 fn on_bucket(
     name: &str,
     bucket: TokenBucketRateLimiter,
     counted: fn(&LimiterTotals) -> u64,
-    each: std::ops::RangeInclusive<u64>,
+    of_thousand: u64,
     body: impl Fn(&TokenBucketRateLimiter, u64) + Send + Sync + 'static,
 ) -> HotPath {
     let totals = bucket.clone();
@@ -196,13 +198,13 @@ fn on_bucket(
     let before = counted(&totals.totals());
     path.run(1000);
     let seen = counted(&totals.totals()) - before;
-    assert!(each.contains(&seen), "{name} counts {seen} of 1000 calls");
+    assert_eq!(seen, of_thousand, "{name} does not count every call");
     path
 }
 
 /// Asks by the bucket's clock, and goes one way or the other, as callers do.
 fn take(name: &str, bucket: TokenBucketRateLimiter, counted: fn(&LimiterTotals) -> u64) -> HotPath {
-    on_bucket(name, bucket, counted, 1000..=1000, |bucket, iterations| {
+    on_bucket(name, bucket, counted, 1000, |bucket, iterations| {
         for _ in 0..iterations {
             if black_box(bucket).try_acquire().is_ok() {
                 black_box(());
@@ -213,7 +215,7 @@ fn take(name: &str, bucket: TokenBucketRateLimiter, counted: fn(&LimiterTotals) 
 
 /// The same at times that the caller has, ten nanoseconds apart.
 fn take_at(name: &str, bucket: TokenBucketRateLimiter, counted: fn(&LimiterTotals) -> u64) -> HotPath {
-    on_bucket(name, bucket, counted, 1000..=1000, |bucket, iterations| {
+    on_bucket(name, bucket, counted, 1000, |bucket, iterations| {
         let mut now = bucket.now();
         for _ in 0..iterations {
             now += 10;
@@ -230,7 +232,7 @@ fn lease(name: &str) -> HotPath {
         name,
         plenty(Clock::precise()),
         |totals| totals.allowed,
-        1024..=1024,
+        1024,
         |bucket, iterations| {
             let mut lease = bucket.lease_handle(256).expect("a batch that fits");
             for _ in 0..iterations {
@@ -258,6 +260,26 @@ fn limiter_paths() -> Vec<HotPath> {
         lease("lease"),
         lease("lease, two threads").threads(2),
     ]
+}
+
+/// First attempts that succeed; the named one counts each.
+fn retries() -> Vec<HotPath> {
+    let config = RetryConfig::new();
+    let retried = move || {
+        let _ = black_box(retry(black_box(&config), || Ok::<u32, ()>(black_box(1))).is_ok());
+    };
+    let named = |name: &str| {
+        let policy = Retry::named("gate", RetryConfig::new()).expect("a valid configuration");
+        let counts = policy.clone();
+        let path = HotPath::new(name, move || {
+            let _ = black_box(black_box(&policy).call(|| Ok::<u32, ()>(black_box(1))).is_ok());
+        });
+        path.run(1000);
+        let counted = counts.totals().map(|totals| (totals.calls(), totals.retries));
+        assert_eq!(counted, Some((1000, 0)), "{name} does not count every call");
+        path
+    };
+    vec![HotPath::new("retry", retried), named("retry, named"), named("retry, named, two threads").threads(2)]
 }
 
 fn hot_paths() -> Vec<HotPath> {

@@ -4,6 +4,7 @@
 //! Start with [`CircuitBreaker::builder`]. The rooms:
 //!
 //! - [`breaker`]: [`CircuitBreaker`], its permits and tokens, its rules and their configuration, snapshots;
+//! - [`mod@retry`]: [`retry()`](retry::retry), [`Retry`], [`RetryBudget`]: attempts again, with growing waits;
 //! - [`registry`]: [`Registry`], breakers by name;
 //! - [`observe`]: [`EventQueue`] and [`Dispatcher`] for changes of state, [`DirtySet`] for whoever publishes
 //!   the counts of many breakers, the directory of all live ones;
@@ -69,10 +70,17 @@ pub use limit::{
 };
 pub use observe::{DirtySet, Dispatcher, Event, EventQueue};
 pub use registry::Registry;
-pub use retry::Retry;
+#[cfg(feature = "tokio")]
+pub use retry::retry_async;
+pub use retry::{Jitter, Retry, RetryBudget, RetryConfig, RetryError, retry};
 pub use word::breaker::{Cause, CircuitState};
 
 /// The README's examples are tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So are those of the chapter on retries.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/retry.md")]
+struct RetryChapter;

@@ -134,6 +134,8 @@ pub enum Mutant {
     LeaseReturnsAll,
     /// A lease gives tokens back under terms that are not those it took them under.
     LeaseForgetsTerms,
+    /// A budget takes what lapsed for what was spent, so that an old sum gives back what others paid.
+    BudgetForgetsSpent,
 }
 
 /// `strong`, or `Relaxed` when the model planted `fault`.

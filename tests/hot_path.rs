@@ -9,7 +9,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use fusewire::{
-    CircuitBreaker, CircuitBreakerBuilder, Clock, EventQueue, ManualClock, RejectReason, WindowConfig,
+    CircuitBreaker, CircuitBreakerBuilder, Clock, EventQueue, ManualClock, RejectReason, Retry, RetryBudget,
+    RetryConfig, WindowConfig, retry,
 };
 
 thread_local! {
@@ -128,7 +129,53 @@ fn half_open() -> CircuitBreaker {
     breaker
 }
 
+/// First attempts that succeed, by policies of all kinds, and what is asked of a budget.
+fn retries() -> Vec<Case> {
+    let policy = || Retry::new(RetryConfig::new()).expect("valid settings");
+    let named = || Retry::named("hot", RetryConfig::new()).expect("valid settings");
+    let budget = RetryBudget::builder().clock(coarse()).build().expect("valid settings");
+    let spent = RetryBudget::builder().min_per_second(0.0).burst(1).build().expect("valid settings");
+    assert!(spent.try_withdraw());
+    let (plain, counted) = (policy(), named());
+    let paying = named().budget(&budget);
+    let timed = policy().clock(coarse()).deadline(Duration::from_secs(1));
+    let ruled = policy().when(|(): &()| true).retry_if_value(|value: &u32| *value == 0).on_retry(
+        |attempt: &fusewire::retry::RetryAttempt<'_, ()>| {
+            let _ = black_box(attempt);
+        },
+    );
+    let config = RetryConfig::new();
+    let wrong = named().when(|_: &u32| false);
+    let call = || Ok::<u32, ()>(black_box(1));
+    let case = |name, step: Box<dyn FnMut()>| Case { name, step };
+    vec![
+        case("retry", Box::new(move || assert!(retry(&config, call).is_ok()))),
+        case("retry, policy", Box::new(move || assert!(plain.call(call).is_ok()))),
+        case("retry, named", Box::new(move || assert!(counted.call(call).is_ok()))),
+        case("retry, budget", Box::new(move || assert!(paying.call(call).is_ok()))),
+        case("retry, deadline", Box::new(move || assert!(timed.call(call).is_ok()))),
+        case("retry, rules", Box::new(move || assert!(ruled.call(call).is_ok()))),
+        case(
+            "retry, not retryable",
+            Box::new(move || assert!(wrong.call(|| Err::<(), u32>(black_box(1))).is_err())),
+        ),
+        case(
+            "retries withdrawn",
+            Box::new(move || {
+                let _ = black_box(budget.try_withdraw());
+            }),
+        ),
+        case("retries refused", Box::new(move || assert!(!spent.try_withdraw()))),
+    ]
+}
+
 fn cases() -> Vec<Case> {
+    let mut cases = breakers();
+    cases.extend(retries());
+    cases
+}
+
+fn breakers() -> Vec<Case> {
     let consecutive = || breaker(|builder| builder.failure_threshold(u32::MAX));
     let (success, failure, ignored, cancelled, call, raw) =
         (consecutive(), consecutive(), consecutive(), consecutive(), consecutive(), consecutive());

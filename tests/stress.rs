@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use fusewire::{
-    Cause, CircuitBreaker, CircuitBreakerBuilder, CircuitState, Clock, EventQueue, Outcome, Permit,
-    RejectReason, SlowCalls, Token, WindowConfig,
+    Cause, CircuitBreaker, CircuitBreakerBuilder, CircuitState, Clock, EventQueue, ManualClock, Outcome,
+    Permit, RejectReason, Retry, RetryBudget, RetryConfig, SlowCalls, Token, WindowConfig,
 };
 
 const THREADS: u64 = 4;
@@ -416,4 +416,90 @@ fn one_probe_at_a_time_is_one_call_at_a_time() {
         || (),
     );
     assert_eq!(breaker.totals().ignored + breaker.totals().cancelled, entered.into_inner());
+}
+
+#[test]
+fn a_budget_is_never_overdrawn_and_loses_nothing() {
+    // Nothing lapses: the burst holds all that is earned.
+    let burst = 50_000;
+    let budget = RetryBudget::builder().ratio(0.25).min_per_second(1_000.0).burst(burst).stripes(3);
+    let budget = budget.clock(&ManualClock::new()).build().expect("valid settings");
+    let (asked, permitted) = (AtomicU64::new(0), AtomicU64::new(0));
+    assert!(budget.try_withdraw_at(0), "time counts from here");
+    together(
+        |mut random| {
+            for step in 0..40_000 {
+                budget.deposit();
+                // Each thread's clock is a little off, and may go back.
+                let now = step * 100_000 - random.below(100_000).min(step);
+                if random.below(2) == 0 {
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    permitted.fetch_add(u64::from(budget.try_withdraw_at(now)), Ordering::Relaxed);
+                }
+            }
+        },
+        || {
+            // What the threads count may run behind, never what the budget counts itself.
+            let retries = budget.retries();
+            let earned = u64::from(burst) + budget.calls() / 4 + 4_000;
+            assert!(retries <= earned, "{retries} of {earned}");
+        },
+    );
+    // The burst, a quarter of the calls and four seconds of a thousand: less what lapsed at the beginning,
+    // while the budget was full.
+    let earned = u64::from(burst) + THREADS * 10_000 + 4_000;
+    let last = 40_000 * 100_000;
+    let rest = (0..=earned).find(|_| !budget.try_withdraw_at(last)).expect("it has an end");
+    let spent = 1 + permitted.into_inner() + rest;
+    assert_eq!((budget.retries(), budget.calls()), (spent, THREADS * 40_000));
+    assert!(asked.into_inner() > THREADS * 15_000);
+    assert!((earned - 1_000..=earned).contains(&spent), "{spent} of {earned}");
+}
+
+#[test]
+fn a_small_budget_under_contention_gives_no_more_than_comes_in() {
+    let budget = RetryBudget::builder().ratio(0.5).min_per_second(0.0).burst(1).build();
+    let budget = budget.expect("valid settings");
+    let permitted = AtomicU64::new(0);
+    together(
+        |_| {
+            for _ in 0..20_000 {
+                budget.deposit();
+                permitted.fetch_add(u64::from(budget.try_withdraw()), Ordering::Relaxed);
+            }
+        },
+        || (),
+    );
+    let permitted = permitted.into_inner();
+    assert!(permitted <= THREADS * 10_000 + 1, "{permitted} retries");
+    assert_eq!((budget.retries(), budget.calls()), (permitted, THREADS * 20_000));
+}
+
+#[test]
+fn named_retries_lose_no_count() {
+    let config = RetryConfig::new().max_attempts(5).base_delay(Duration::ZERO);
+    let retry = Retry::named("stress", config).expect("valid settings");
+    let (succeeded, attempts) = (AtomicU64::new(0), AtomicU64::new(0));
+    together(
+        |mut random| {
+            for _ in 0..10_000 {
+                let result = retry.call_with(
+                    |_| (),
+                    || {
+                        attempts.fetch_add(1, Ordering::Relaxed);
+                        if random.below(2) == 0 { Ok(()) } else { Err("refused") }
+                    },
+                );
+                succeeded.fetch_add(u64::from(result.is_ok()), Ordering::Relaxed);
+            }
+        },
+        || {
+            let totals = retry.totals().expect("it has a name");
+            assert!(totals.calls() <= THREADS * 10_000);
+        },
+    );
+    let totals = retry.totals().expect("it has a name");
+    assert_eq!((totals.calls(), totals.cancelled), (THREADS * 10_000, 0));
+    assert_eq!((totals.succeeded(), totals.failed()), (succeeded.into_inner(), totals.stopped.exhausted));
+    assert_eq!(totals.calls() + totals.retries, attempts.into_inner());
 }

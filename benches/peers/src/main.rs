@@ -15,8 +15,7 @@ use suite::Suite;
 
 type Named = (&'static str, fn() -> Suite);
 
-const SUITES: [Named; 3] =
-    [("breaker", breaker::suite), ("limit", limit::suite), ("retry", retry::suite)];
+const SUITES: [Named; 3] = [("breaker", breaker::suite), ("limit", limit::suite), ("retry", retry::suite)];
 
 fn main() -> ExitCode {
     let mut check = false;
@@ -29,7 +28,9 @@ fn main() -> ExitCode {
         } else if let Some(suite) = SUITES.iter().find(|(name, _)| *name == argument) {
             wanted.push(*suite);
         } else {
-            eprintln!("peers: {argument:?} is no suite; there are breaker, limit, retry and all, and --check");
+            eprintln!(
+                "peers: {argument:?} is no suite; there are breaker, limit, retry and all, and --check"
+            );
             return ExitCode::FAILURE;
         }
     }

@@ -13,11 +13,15 @@ const FIRST_2T: &str = "first success 2T";
 const COLUMNS: [&str; 2] = [FIRST_1T, FIRST_2T];
 
 const FUSEWIRE: &str = "fusewire, retry";
+const POLICY: &str = "fusewire, policy";
 const NAMED: &str = "fusewire, named";
 const BACKON: &str = "backon";
 
-const BARS: [Bar; 1] =
-    [Bar { ours: FUSEWIRE, column: FIRST_1T, against: Against::Row(BACKON), at_most: 1.2 }];
+const BARS: [Bar; 2] = [
+    Bar { ours: FUSEWIRE, column: FIRST_1T, against: Against::Row(BACKON), at_most: 1.2 },
+    // One addition in the thread's own lane more.
+    Bar { ours: NAMED, column: FIRST_1T, against: Against::Row(POLICY), at_most: 1.25 },
+];
 
 /// Attempts of a call that fails always.
 const ATTEMPTS: u32 = 3;
@@ -50,10 +54,19 @@ fn enter<P: Send + Sync + 'static>(
 ) -> Entry {
     let quick = policy(Duration::from_micros(1));
     let mut calls = 0;
-    assert!(!run(&quick, &mut || { calls += 1; Err(Fault) }), "{name}: made a success of a failure");
+    assert!(
+        !run(&quick, &mut || {
+            calls += 1;
+            Err(Fault)
+        }),
+        "{name}: made a success of a failure"
+    );
     assert_eq!(calls, ATTEMPTS, "{name}: made another number of attempts");
     let mut calls = 0;
-    let second = run(&quick, &mut || { calls += 1; if calls < 2 { Err(Fault) } else { Ok(1) } });
+    let second = run(&quick, &mut || {
+        calls += 1;
+        if calls < 2 { Err(Fault) } else { Ok(1) }
+    });
     assert!(second && calls == 2, "{name}: did not try again");
 
     let path = |column: &'static str| {
@@ -77,7 +90,10 @@ fn good() -> Result<u32, Fault> {
 }
 
 fn backon(delay: Duration) -> ::backon::ExponentialBuilder {
-    ::backon::ExponentialBuilder::default().with_min_delay(delay).with_max_times(ATTEMPTS as usize - 1).with_jitter()
+    ::backon::ExponentialBuilder::default()
+        .with_min_delay(delay)
+        .with_max_times(ATTEMPTS as usize - 1)
+        .with_jitter()
 }
 
 /// What the `retry` crate takes its waits from: made anew for each call, as they are used up.
@@ -95,31 +111,31 @@ pub(crate) fn suite() -> Suite {
             enter(
                 FUSEWIRE,
                 config,
-                |config, call| fusewire::retry(config, || call()).is_ok(),
+                |config, call| fusewire::retry(config, call).is_ok(),
                 |config| fusewire::retry(config, good).is_ok(),
             ),
             enter(
-                "fusewire, policy",
+                POLICY,
                 |delay| Retry::new(config(delay)).expect("a valid configuration"),
-                |policy, call| policy.call(|| call()).is_ok(),
+                |policy, call| policy.call(call).is_ok(),
                 |policy| policy.call(good).is_ok(),
             ),
             enter(
                 NAMED,
                 |delay| Retry::named("contender", config(delay)).expect("a valid configuration"),
-                |policy, call| policy.call(|| call()).is_ok(),
+                |policy, call| policy.call(call).is_ok(),
                 |policy| policy.call(good).is_ok(),
             ),
             enter(
                 BACKON,
                 backon,
-                |builder, call| one(|| call()).retry(*builder).call().is_ok(),
+                |builder, call| one(call).retry(*builder).call().is_ok(),
                 |builder| good.retry(*builder).call().is_ok(),
             ),
             enter(
                 "retry",
                 |delay| delay,
-                |delay, call| ::retry::retry(waits(*delay), || call()).is_ok(),
+                |delay, call| ::retry::retry(waits(*delay), call).is_ok(),
                 |delay| ::retry::retry(waits(*delay), good).is_ok(),
             ),
         ],

@@ -5,17 +5,22 @@
 //! two after every step. The fuzz targets, the corpus test and the property tests share the bodies.
 
 mod breaker;
+mod budget;
 mod hung;
 mod input;
+mod retry;
 mod twin;
 mod window;
 
 pub use breaker::breaker;
+pub use budget::budget;
 pub use hung::hung;
+pub use retry::retry;
 pub use window::window;
 
 /// A body: it returns when engine and twin agreed to the end, and panics where they differ.
 pub type Body = fn(&[u8]);
 
 /// Each body by the name of its fuzz target.
-pub const ALL: [(&str, Body); 3] = [("breaker", breaker), ("window", window), ("hung", hung)];
+pub const ALL: [(&str, Body); 5] =
+    [("breaker", breaker), ("window", window), ("hung", hung), ("retry", retry), ("budget", budget)];

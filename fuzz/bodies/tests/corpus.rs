@@ -40,6 +40,16 @@ fn hung_calls_are_found_as_promised() {
 }
 
 #[test]
+fn retries_decide_as_documented() {
+    run_target("retry");
+}
+
+#[test]
+fn the_budget_agrees_with_an_exact_account() {
+    run_target("budget");
+}
+
+#[test]
 fn every_body_has_a_target_and_a_corpus() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for (name, _) in ALL {
