@@ -1,4 +1,5 @@
-//! The gate: every hot path of the breaker and of retries beside the machine's primitives, held to the budgets of `gate.toml`.
+//! The gate: every hot path of breakers, limiters and retries beside the machine's primitives, held to the budgets
+//! of `gate.toml`.
 //!
 //! `cargo bench --bench gate` prints one table, writes `target/gate.json` and fails if a path is over budget.
 #![allow(clippy::disallowed_methods, reason = "it measures: wall time")]
@@ -11,7 +12,8 @@ use std::time::Duration;
 use std::{env, fs};
 
 use fusewire::{
-    CircuitBreaker, CircuitBreakerBuilder, Clock, DirtySet, Retry, RetryConfig, Totals, WindowConfig, retry,
+    CircuitBreaker, CircuitBreakerBuilder, Clock, DirtySet, Limiter, LimiterTotals, Retry, RetryConfig,
+    TokenBucketRateLimiter, Totals, WindowConfig, retry,
 };
 use fusewire_harness::{BudgetError, Budgets, HotPath, Machine, Plan, Primitive, Report};
 
@@ -34,6 +36,7 @@ fn gate() -> Result<bool, Box<dyn std::error::Error>> {
     let budgets = Budgets::parse(&fs::read_to_string(manifest.join("benches/gate.toml"))?)?;
     let mut paths = Primitive::paths();
     paths.extend(hot_paths());
+    paths.extend(limiter_paths());
     paths.extend(retries());
     if !env::args().any(|argument| argument == "--bench") {
         // Built without optimisation by `cargo test`: only that everything runs and has a budget.
@@ -165,6 +168,98 @@ fn open() -> CircuitBreaker {
     });
     breaker.try_acquire().expect("closed").failure();
     breaker
+}
+
+/// A bucket that two threads cannot empty.
+fn plenty(clock: Clock) -> TokenBucketRateLimiter {
+    let builder = TokenBucketRateLimiter::builder("gate").rate(1e9).capacity(1_000_000_000);
+    builder.clock(clock).build().expect("a valid configuration")
+}
+
+/// A bucket that is empty, and stays so.
+fn spent(clock: Clock) -> TokenBucketRateLimiter {
+    let builder = TokenBucketRateLimiter::builder("gate").rate(0.0).capacity(1);
+    let bucket = builder.clock(clock).build().expect("a valid configuration");
+    bucket.try_acquire().expect("the first token");
+    bucket
+}
+
+/// A path on one bucket, whose body repeats itself so often. A number for a path that does not count would be worth
+/// nothing: a thousand calls must make so many in the totals.
+fn on_bucket(
+    name: &str,
+    bucket: TokenBucketRateLimiter,
+    counted: fn(&LimiterTotals) -> u64,
+    of_thousand: u64,
+    body: impl Fn(&TokenBucketRateLimiter, u64) + Send + Sync + 'static,
+) -> HotPath {
+    let totals = bucket.clone();
+    let path = HotPath::batch(name, move |iterations| body(&bucket, iterations));
+    let before = counted(&totals.totals());
+    path.run(1000);
+    let seen = counted(&totals.totals()) - before;
+    assert_eq!(seen, of_thousand, "{name} does not count every call");
+    path
+}
+
+/// Asks by the bucket's clock, and goes one way or the other, as callers do.
+fn take(name: &str, bucket: TokenBucketRateLimiter, counted: fn(&LimiterTotals) -> u64) -> HotPath {
+    on_bucket(name, bucket, counted, 1000, |bucket, iterations| {
+        for _ in 0..iterations {
+            if black_box(bucket).try_acquire().is_ok() {
+                black_box(());
+            }
+        }
+    })
+}
+
+/// The same at times that the caller has, ten nanoseconds apart.
+fn take_at(name: &str, bucket: TokenBucketRateLimiter, counted: fn(&LimiterTotals) -> u64) -> HotPath {
+    on_bucket(name, bucket, counted, 1000, |bucket, iterations| {
+        let mut now = bucket.now();
+        for _ in 0..iterations {
+            now += 10;
+            if black_box(bucket).try_acquire_at(now).is_ok() {
+                black_box(());
+            }
+        }
+    })
+}
+
+/// Spends leases of 256, which the tally has in whole batches.
+fn lease(name: &str) -> HotPath {
+    on_bucket(
+        name,
+        plenty(Clock::precise()),
+        |totals| totals.allowed,
+        1024,
+        |bucket, iterations| {
+            let mut lease = bucket.lease_handle(256).expect("a batch that fits");
+            for _ in 0..iterations {
+                if black_box(&mut lease).try_acquire().is_ok() {
+                    black_box(());
+                }
+            }
+        },
+    )
+}
+
+fn limiter_paths() -> Vec<HotPath> {
+    let allowed = |totals: &LimiterTotals| totals.allowed;
+    let refused = |totals: &LimiterTotals| totals.refused;
+    vec![
+        take_at("bucket, given time", plenty(Clock::precise()), allowed),
+        take_at("bucket, given time, two threads", plenty(Clock::precise()), allowed).threads(2),
+        take("bucket, coarse clock", plenty(coarse()), allowed),
+        take("bucket, coarse clock, two threads", plenty(coarse()), allowed).threads(2),
+        take("bucket, precise clock", plenty(Clock::precise()), allowed),
+        take("bucket, precise clock, two threads", plenty(Clock::precise()), allowed).threads(2),
+        take_at("bucket refuses, given time", spent(Clock::precise()), refused),
+        take("bucket refuses, coarse clock", spent(coarse()), refused),
+        take("bucket refuses, coarse clock, two threads", spent(coarse()), refused).threads(2),
+        lease("lease"),
+        lease("lease, two threads").threads(2),
+    ]
 }
 
 /// First attempts that succeed; the named one counts each.

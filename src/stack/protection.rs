@@ -1,7 +1,6 @@
 //! The composition.
 
 use std::future::Future;
-use std::thread;
 use std::time::Duration;
 
 use super::error::ProtectionError;
@@ -218,7 +217,7 @@ impl<O, J, V, W, I> Protection<O, Retry<J, V, W, Untimed>, I> {
     ///
     /// [`ProtectionError`]: the service's error or a layer's refusal.
     #[inline]
-    pub fn call<T, E>(&self, op: impl FnMut() -> Result<T, E>) -> Result<T, ProtectionError<E>>
+    pub fn call<T, E>(&self, mut op: impl FnMut() -> Result<T, E>) -> Result<T, ProtectionError<E>>
     where
         O: Gate<T, E>,
         I: Gate<T, E>,
@@ -226,7 +225,10 @@ impl<O, J, V, W, I> Protection<O, Retry<J, V, W, Untimed>, I> {
         V: ValueRule<T>,
         W: Watch<ProtectionError<E>>,
     {
-        self.call_with(thread::sleep, op)
+        behind(&self.outer, || {
+            let attempt = || behind(&self.inner, || op().map_err(ProtectionError::Service));
+            self.retry.call(attempt).map_err(ProtectionError::after_retry)
+        })
     }
 
     /// [`call`](Self::call) with a sleep of the caller's.

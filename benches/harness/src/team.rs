@@ -131,8 +131,14 @@ impl StartLine {
         let elapsed = start.elapsed();
 
         self.timed.fetch_add(1, Ordering::AcqRel);
+        let mut rounds = 0_u32;
         while self.timed.load(Ordering::Acquire) < self.threads {
             body((iterations / 64).max(1));
+            rounds += 1;
+            if rounds > 1024 {
+                // The other thread is not running. At a real-time priority it might wait for this core for ever.
+                thread::yield_now();
+            }
         }
         Time { elapsed, disturbed: queue.waited() != before }
     }

@@ -1,73 +1,45 @@
-//! Fusewire's breaker beside its peers: one body, one run, interleaved, medians.
+//! Fusewire beside its peers: one body, one run, interleaved, medians.
 //!
-//! `cargo run --release -p peers` prints the table and the bars; with `-- --check` it fails where a bar is missed.
+//! `cargo run --release -p peers` prints the tables and the bars of all suites, `-- limit` those of one; with
+//! `-- --check` it fails where a bar is missed.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "it measures: wall time")]
 
-mod bars;
-mod contender;
-mod ours;
-mod peers;
+mod breaker;
+mod limit;
+mod retry;
+mod suite;
 
 use std::process::ExitCode;
 
-use fusewire_harness::{HotPath, Machine, Measurements, Plan, Primitive};
+use suite::Suite;
 
-use bars::{BARS, Verdict};
-use contender::{COLUMNS, Entry, enter, path_name};
+type Named = (&'static str, fn() -> Suite);
+
+const SUITES: [Named; 3] = [("breaker", breaker::suite), ("limit", limit::suite), ("retry", retry::suite)];
 
 fn main() -> ExitCode {
-    let entries = [
-        enter::<ours::Permits>(bars::FUSEWIRE),
-        enter::<ours::Calls>(bars::CALL),
-        enter::<ours::Windowed>(bars::WINDOWED),
-        enter::<ours::Precise>(bars::PRECISE),
-        enter::<peers::Failsafe>("failsafe"),
-        enter::<peers::FailsafeSteps>("failsafe, stepwise"),
-        enter::<peers::CircuitBreaker>("circuit_breaker"),
-        enter::<peers::CircuitBreakerExecute>("circuit_breaker, execute *"),
-        enter::<peers::Nobreak>("nobreak"),
-        enter::<peers::Recloser>("recloser"),
-        enter::<peers::CircuitBreakerRs>("circuitbreaker-rs"),
-        enter::<peers::TowerResilience>("tower-resilience"),
-    ];
-    let paths: Vec<HotPath> =
-        Primitive::paths().into_iter().chain(entries.iter().flat_map(|entry| entry.paths.clone())).collect();
-
-    let measured = Plan::default().measure(&paths);
-    println!("{}\n{measured}", Machine::here());
-    println!("medians in ns per operation of each thread (p10..p90)\n");
-    print_table(&entries, &measured);
-
-    let verdicts: Vec<Verdict> = BARS.iter().map(|bar| bar.judge(&entries, &measured)).collect();
-    for verdict in &verdicts {
-        println!("{verdict}");
-    }
-    let check = std::env::args().any(|argument| argument == "--check");
-    if check && !verdicts.iter().all(Verdict::met) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
-}
-
-fn print_table(entries: &[Entry], measured: &Measurements) {
-    print!("{:26}", "");
-    for (column, _) in COLUMNS {
-        print!("  {column:>24}");
-    }
-    println!();
-    for entry in entries {
-        print!("{:26}", entry.name);
-        for (column, _) in COLUMNS {
-            print!("  {}", cell(measured, &path_name(entry.name, column)));
+    let mut check = false;
+    let mut wanted = Vec::new();
+    for argument in std::env::args().skip(1) {
+        if argument == "--check" {
+            check = true;
+        } else if argument == "all" {
+            wanted.extend(SUITES);
+        } else if let Some(suite) = SUITES.iter().find(|(name, _)| *name == argument) {
+            wanted.push(*suite);
+        } else {
+            eprintln!(
+                "peers: {argument:?} is no suite; there are breaker, limit, retry and all, and --check"
+            );
+            return ExitCode::FAILURE;
         }
-        println!();
     }
-    println!("* never forgets failures while closed: not the consecutive rule, not in the bars\n");
-    for primitive in Primitive::ALL {
-        println!("{:26}  {}", primitive.name(), cell(measured, primitive.name()));
+    if wanted.is_empty() {
+        wanted.extend(SUITES);
     }
-    println!();
-}
-
-fn cell(measured: &Measurements, path: &str) -> String {
-    let series = measured.get(path).expect("every path is measured");
-    let spread = format!("({:.1}..{:.1})", series.quantile(0.1), series.quantile(0.9));
-    format!("{:>8.2} {spread:>15}", series.median())
+    let mut met = true;
+    for (_, suite) in wanted {
+        met &= suite().run();
+    }
+    if check && !met { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

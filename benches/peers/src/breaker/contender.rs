@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use fusewire_harness::HotPath;
 
+use crate::suite::{Entry, path_name};
+
 /// Consecutive failures after which every contender opens, or the nearest thing to it that it offers.
 pub(crate) const FAILURES: u32 = 5;
 
@@ -45,34 +47,16 @@ pub(crate) trait Contender: Send + Sync + 'static {
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// How a contender is entered: its name and, by column, its paths.
-pub(crate) struct Entry {
-    pub(crate) name: &'static str,
-    pub(crate) forgets: bool,
-    pub(crate) paths: Vec<HotPath>,
-}
-
-impl Entry {
-    pub(crate) fn ours(&self) -> bool {
-        self.name.starts_with("fusewire")
-    }
-}
-
 /// The columns of the table: state and threads.
-pub(crate) const COLUMNS: [(&str, usize); 4] =
-    [("closed 1T", 1), ("closed 2T", 2), ("open 1T", 1), ("open 2T", 2)];
-
-/// The name of a contender's path in a column.
-pub(crate) fn path_name(contender: &str, column: &str) -> String {
-    format!("{contender}, {column}")
-}
+pub(crate) const COLUMNS: [&str; 4] = ["closed 1T", "closed 2T", "open 1T", "open 2T"];
 
 /// Checks the contender, then builds a breaker of its own for each column.
 pub(crate) fn enter<C: Contender>(name: &'static str) -> Entry {
     check::<C>(name);
-    let path = |(column, threads): (&str, usize)| {
+    let path = |column: &str| {
         let breaker = C::closed(HOUR);
         let open = column.starts_with("open");
+        let threads = if column.ends_with("2T") { 2 } else { 1 };
         if open {
             trip(&breaker, name);
         }
@@ -80,7 +64,7 @@ pub(crate) fn enter<C: Contender>(name: &'static str) -> Entry {
         HotPath::batch(path_name(name, column), move |iterations| breaker.succeed_times(iterations))
             .threads(threads)
     };
-    Entry { name, forgets: C::FORGETS, paths: COLUMNS.into_iter().map(path).collect() }
+    Entry { name, in_bars: C::FORGETS, paths: COLUMNS.into_iter().map(path).collect() }
 }
 
 /// A number counts only for a breaker that breaks: it must trip, refuse, and come back.

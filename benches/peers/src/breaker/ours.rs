@@ -1,22 +1,16 @@
 //! Fusewire, in the forms and settings that the bars name.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use fusewire::{CallError, CircuitBreaker, CircuitBreakerBuilder, Clock, WindowConfig};
+use fusewire::{CallError, CircuitBreaker, CircuitBreakerBuilder, WindowConfig};
 
-use crate::contender::{Contender, FAILURES, Fault};
-use crate::peers::{bad, good};
+use super::contender::{Contender, FAILURES, Fault};
+use super::peers::{bad, good};
+use crate::suite::coarse;
 
 fn consecutive(open: Duration) -> CircuitBreakerBuilder {
     let builder = CircuitBreaker::builder("contender").failure_threshold(FAILURES);
     builder.recovery_timeout(open).half_open_requests(1)
-}
-
-/// One clock for all: its thread should be as idle here as in a program.
-fn coarse() -> Clock {
-    static CLOCK: OnceLock<Clock> = OnceLock::new();
-    CLOCK.get_or_init(|| Clock::coarse(Duration::from_millis(1)).expect("a thread for the clock")).clone()
 }
 
 fn build(builder: CircuitBreakerBuilder) -> CircuitBreaker {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use failsafe::CircuitBreaker as _;
 use tower::{Layer, Service};
 
-use crate::contender::{Contender, FAILURES, Fault};
+use super::contender::{Contender, FAILURES, Fault};
 
 #[expect(clippy::unnecessary_wraps, reason = "a call's result")]
 #[inline(always)]
