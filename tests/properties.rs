@@ -1,6 +1,6 @@
 //! Each fuzz body over random bytes.
 
-use fusewire_fuzz_bodies::{Body, breaker, hung, window};
+use fusewire_fuzz_bodies::{Body, breaker, bucket, hung, window};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -30,4 +30,9 @@ fn windows_agree_with_a_list_of_every_call() {
 #[test]
 fn hung_calls_are_found_as_promised() {
     check(hung, 2_000, 600);
+}
+
+#[test]
+fn buckets_agree_with_exact_arithmetic() {
+    check(bucket, 2_000, 600);
 }

@@ -1,16 +1,18 @@
 //! Random operations on the engine against naive sequential twins.
 //!
-//! Each body decodes bytes to operations, carries them out on a real breaker at explicit times and on
+//! Each body decodes bytes to operations, carries them out on a real breaker or bucket at explicit times and on
 //! a twin that is written from the documentation with plain lists and wide integers, and compares the
 //! two after every step. The fuzz targets, the corpus test and the property tests share the bodies.
 
 mod breaker;
+mod bucket;
 mod hung;
 mod input;
 mod twin;
 mod window;
 
 pub use breaker::breaker;
+pub use bucket::bucket;
 pub use hung::hung;
 pub use window::window;
 
@@ -18,4 +20,5 @@ pub use window::window;
 pub type Body = fn(&[u8]);
 
 /// Each body by the name of its fuzz target.
-pub const ALL: [(&str, Body); 3] = [("breaker", breaker), ("window", window), ("hung", hung)];
+pub const ALL: [(&str, Body); 4] =
+    [("breaker", breaker), ("window", window), ("hung", hung), ("bucket", bucket)];

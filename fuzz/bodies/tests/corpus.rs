@@ -40,6 +40,11 @@ fn hung_calls_are_found_as_promised() {
 }
 
 #[test]
+fn the_bucket_agrees_with_exact_arithmetic() {
+    run_target("bucket");
+}
+
+#[test]
 fn every_body_has_a_target_and_a_corpus() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for (name, _) in ALL {
