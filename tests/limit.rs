@@ -170,3 +170,15 @@ fn whoever_lags_behind_a_change_gets_nothing_early() {
     bucket.try_acquire_at(1_700_000_000 * SECOND).expect("full");
     assert_eq!(drain(&bucket, 2 * SECOND + 6), 0);
 }
+
+#[test]
+fn tokens_that_are_there_can_be_had_before_the_first_request() {
+    let bucket = timed(10.0, 10);
+    bucket.try_acquire_at(SECOND).expect("full");
+    // By a clock that lags.
+    assert_eq!(bucket.remaining_at(SECOND - 1), 9);
+    bucket.peek_at(9, SECOND - 1).expect("there");
+    let refused = bucket.peek_at(10, SECOND - 1).expect_err("one is missing");
+    assert_eq!(refused.retry_after.as_nanos(), 100_000_002);
+    bucket.try_acquire_n_at(9, SECOND - 1).expect("there");
+}

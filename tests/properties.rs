@@ -1,6 +1,6 @@
 //! Each fuzz body over random bytes.
 
-use fusewire_fuzz_bodies::{Body, breaker, budget, hung, retry, sliding, window};
+use fusewire_fuzz_bodies::{Body, breaker, bucket, budget, hung, retry, sliding, window};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -45,4 +45,9 @@ fn the_budget_agrees_with_an_exact_account() {
 #[test]
 fn sliding_windows_agree_with_a_list_of_admissions() {
     check(sliding, 1_000, 500);
+}
+
+#[test]
+fn buckets_agree_with_exact_arithmetic() {
+    check(bucket, 2_000, 600);
 }

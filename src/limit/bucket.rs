@@ -266,7 +266,7 @@ impl Bucket {
     /// When `n` tokens may be had behind all who wait.
     fn behind_all(&self, n: u64, now: u64) -> Duration {
         let asked = self.queue.asked().saturating_add(n);
-        span(self.due(asked, now).map(|due| due - now))
+        span(self.wait(asked, now))
     }
 
     /// The word and what belongs to it, read together.
@@ -297,15 +297,16 @@ impl Bucket {
         })
     }
 
-    /// When `n` tokens, all that the queue waits for up to a place, are there; `None` for never.
-    fn due(&self, n: u64, now: u64) -> Option<u64> {
-        let wait = self.read(|word, slot| {
+    /// In how many nanoseconds `n` tokens, all that the queue waits for up to a place, are there; `None` for
+    /// never.
+    fn wait(&self, n: u64, now: u64) -> Option<u64> {
+        self.read(|word, slot| {
             let terms = slot.terms();
             // Nothing that flows in is lost while somebody waits.
             let missing = (i128::from(n) << terms.bits) - word.uncapped(slot.endless(now), terms.capacity);
             // What takes longer than a word can count takes for ever.
             let missing = u64::try_from(missing.max(0)).ok().filter(|missing| *missing < SPAN * 8)?;
-            terms.nanos(missing).map(|wait| wait.saturating_add(slot.until_begin(now)))
+            slot.wait(missing, now)
         });
         wait.map(|wait| now.saturating_add(wait))
     }
@@ -392,7 +393,7 @@ impl Source for Bucket {
     }
 
     fn due(&self, n: u64, now: u64) -> u64 {
-        self.due(n, now).unwrap_or(u64::MAX)
+        self.wait(n, now).map_or(u64::MAX, |wait| now.saturating_add(wait))
     }
 
     fn hold(&self, held: bool) {

@@ -103,12 +103,18 @@ impl Slot {
         }
     }
 
-    /// Nanoseconds from `now` until the line begins.
-    pub(super) fn until_begin(&self, now: u64) -> u64 {
-        match self.base.load(Ordering::Relaxed) {
+    /// Nanoseconds from `now` until `units` have flowed in; `None` for ever.
+    #[inline]
+    pub(super) fn wait(&self, units: u64, now: u64) -> Option<u64> {
+        if units == 0 {
+            return Some(0);
+        }
+        // Nothing flows before the line begins.
+        let until_begin = match self.base.load(Ordering::Relaxed) {
             UNSET => 0,
             base => base.saturating_sub(now),
-        }
+        };
+        self.terms().nanos(units).map(|nanos| nanos.saturating_add(until_begin))
     }
 
     /// The terms and the line at `now`, whether it has begun or not.
@@ -167,6 +173,9 @@ impl Sight {
     /// Nanoseconds until `units` have flowed in; `None` for ever.
     #[inline(always)]
     pub(super) fn wait(&self, units: u64) -> Option<u64> {
+        if units == 0 {
+            return Some(0);
+        }
         let until_begin = self.base.saturating_sub(self.now);
         self.terms.nanos(units).map(|wait| wait.saturating_add(until_begin))
     }

@@ -5,6 +5,7 @@
 //! two after every step. The fuzz targets, the corpus test and the property tests share the bodies.
 
 mod breaker;
+mod bucket;
 mod budget;
 mod hung;
 mod input;
@@ -14,6 +15,7 @@ mod twin;
 mod window;
 
 pub use breaker::breaker;
+pub use bucket::bucket;
 pub use budget::budget;
 pub use hung::hung;
 pub use retry::retry;
@@ -24,11 +26,12 @@ pub use window::window;
 pub type Body = fn(&[u8]);
 
 /// Each body by the name of its fuzz target.
-pub const ALL: [(&str, Body); 6] = [
+pub const ALL: [(&str, Body); 7] = [
     ("breaker", breaker),
     ("window", window),
     ("hung", hung),
     ("retry", retry),
     ("budget", budget),
     ("sliding", sliding),
+    ("bucket", bucket),
 ];

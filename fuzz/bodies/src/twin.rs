@@ -4,6 +4,7 @@
 //! is named here: deadlines and the beginning of a state are rounded up to units of 2^18 ns from the
 //! origin, which lies a day before the first time that the breaker was told.
 
+pub(crate) mod bucket;
 pub(crate) mod budget;
 pub(crate) mod hung;
 pub(crate) mod retry;

@@ -55,6 +55,11 @@ fn sliding_windows_agree_with_a_list_of_admissions() {
 }
 
 #[test]
+fn the_bucket_agrees_with_exact_arithmetic() {
+    run_target("bucket");
+}
+
+#[test]
 fn every_body_has_a_target_and_a_corpus() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for (name, _) in ALL {
