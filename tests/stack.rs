@@ -72,7 +72,12 @@ fn an_open_circuit_ends_a_retry_unless_it_was_told_to_wait() {
     let error = protection.call_with(world.sleep(), || Err::<(), _>("down")).expect_err("it is down");
     // Two failures opened it, and the third attempt was refused.
     assert_eq!(error.refused_by(), Some(RefusedBy::Breaker));
+    // Which must not look like a call that never ran.
+    assert_eq!(error.attempts(), 3);
+    assert!(matches!(error, ProtectionError::GaveUp(_)), "{error}");
+    let error = protection.call_with(world.sleep(), || Ok::<_, &str>(())).expect_err("it is open");
     assert!(matches!(error, ProtectionError::Open(_)), "{error}");
+    assert_eq!(error.attempts(), 1);
     let wait = error.retry_after().expect("a breaker that reopens");
     assert!(wait >= 9 * SECOND && wait < 9 * SECOND + SECOND / 1000, "{wait:?}");
     assert_eq!(error.service(), None);

@@ -4,27 +4,34 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lexopt::{Arg, Parser};
 
+use crate::exchange::Allowance;
+
 pub(crate) const HELP: &str = "\
-Drives orders through one circuit breaker to a venue that is killed, restarted, stalled and slowed on a
-script, then runs the same script with the breaker disabled, and compares.
+Drives orders through the whole stack (a retry with a budget, a rate limiter, a circuit breaker) to a venue
+that is killed, restarted, stalled, slowed and flooded on a script, then runs the same script without any
+protection, and compares.
 
 usage: cargo run --release --example gateway -- [options]
 
-  --seconds N         length of each run, 2 to 3600 (default 12; two runs, so about twice that in all)
+  --seconds N         length of each run, 2 to 3600 (default 15; two runs, so about twice that in all)
   --threads N         trading threads, 1 to 64 (default 4); each owns one connection
   --rate N            orders per second over all threads, 1 to 50000 (default 2000; 20 with --target)
   --port N            port of the venue on 127.0.0.1, 1 to 65535 (default: a free one)
   --json FILE         write the summary as data too
   --target HOST:PORT  guard a service of yours instead: one run, nothing is started and no fault injected.
                       A call connects and hangs up, which any TCP service understands
-  --orders            the target speaks the venue's protocol: send it orders over kept connections
+  --orders            the target speaks the venue's protocol: send it orders over kept connections. An order
+                      that failed may be sent again under its id
   --help              this text
 
-A venue to aim --target at: `gateway venue --port N`. It ends with its input, and takes the lines
-`slow MILLISECONDS`, `flaky` and `well`.
+A venue to aim --target at: `gateway venue --port N`. It ends with its input, and takes the lines `well`,
+`slow MILLISECONDS` and `flaky N` (one order in N fails). With `--limit N` it bans all clients for a second
+when they send more than N orders a second; `--burst N` (default: a tenth of the limit) is how many may come
+at once, `--ban MILLISECONDS` how long a ban lasts.
 
 Exit code: 0 done, 1 a run went wrong, 2 bad arguments or a service that cannot be used, 130 interrupted.
 ";
@@ -32,7 +39,7 @@ Exit code: 0 done, 1 a run went wrong, 2 bad arguments or a service that cannot 
 #[derive(Debug)]
 pub(crate) enum Command {
     Help,
-    Venue { port: u16 },
+    Venue { port: u16, allowance: Option<Allowance> },
     Drive(Options),
 }
 
@@ -56,8 +63,9 @@ pub(crate) struct Target {
 
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
     let mut parser = Parser::from_args(arguments);
-    let mut options = Options { seconds: 12, threads: 4, rate: 0, port: 0, target: None, json: None };
+    let mut options = Options { seconds: 15, threads: 4, rate: 0, port: 0, target: None, json: None };
     let (mut venue, mut orders, mut name) = (false, false, None);
+    let (mut limit, mut burst, mut ban) = (None, None, 1_000);
     let mut first = true;
     while let Some(argument) = parser.next().map_err(text)? {
         match argument {
@@ -72,13 +80,18 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             Arg::Long("json") => options.json = Some(parser.value().map_err(text)?.into()),
             Arg::Long("target") => name = Some(host_and_port(parser.value().map_err(text)?)?),
             Arg::Long("orders") => orders = true,
+            Arg::Long("limit") if venue => limit = Some(number(&mut parser, "--limit", 1..=1_000_000)?),
+            Arg::Long("burst") if venue => burst = Some(number(&mut parser, "--burst", 1..=1_000_000)?),
+            Arg::Long("ban") if venue => ban = number(&mut parser, "--ban", 1..=3_600_000)?,
             Arg::Value(word) if first && word == "venue" => venue = true,
             other => return Err(text(other.unexpected())),
         }
         first = false;
     }
     if venue {
-        return Ok(Command::Venue { port: options.port });
+        let ban = Duration::from_millis(ban.into());
+        let allowance = limit.map(|rate| Allowance { rate, burst: burst.unwrap_or((rate / 10).max(1)), ban });
+        return Ok(Command::Venue { port: options.port, allowance });
     }
     if name.is_some() && options.port != 0 {
         return Err("--port is the port of our own venue, which --target leaves out: give one of them".into());

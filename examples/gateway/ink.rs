@@ -41,7 +41,7 @@ impl Ink {
     pub(crate) fn of_phase(phase: &str) -> Self {
         match phase {
             "well" => Self::Good,
-            "slow" | "flaky" => Self::Warning,
+            "slow" | "flaky" | "hiccups" => Self::Warning,
             "killed" | "stalled" => Self::Bad,
             _ => Self::Plain,
         }
@@ -144,16 +144,14 @@ pub(crate) fn cell(at: Duration, length: Duration) -> usize {
     (cell as usize).min(CELLS - 1)
 }
 
-/// Orders filled in each cell, as bars against how many were due in it, in thousandths.
-pub(crate) fn bars(filled: &[u64], due: u64) -> String {
+/// Counts as bars against what each could have been.
+pub(crate) fn bars(counts: impl IntoIterator<Item = (u64, u64)>) -> String {
     const LEVELS: [char; 9] = ['·', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    filled
-        .iter()
-        .map(|&filled| match filled {
-            0 => LEVELS[0],
-            filled => LEVELS[((filled * 8_000 + due / 2) / due.max(1)).clamp(1, 8) as usize],
-        })
-        .collect()
+    let level = |count, whole: u64| match count {
+        0 => 0,
+        count => ((count * 8_000 / whole.max(1) + 500) / 1_000).clamp(1, 8) as usize,
+    };
+    counts.into_iter().map(|(count, whole)| LEVELS[level(count, whole)]).collect()
 }
 
 /// The glyph of a state in a strip; legible without colour.
@@ -166,17 +164,14 @@ pub(crate) fn state_glyph(state: CircuitState) -> char {
     }
 }
 
-/// Names spread over a strip, each from the cell where it begins: `well···killed···`.
-pub(crate) fn labels(marks: &[(usize, &str)]) -> Vec<(String, usize)> {
+/// Names spread over a strip, each from where it begins; what is well is dots: `····killed ····`.
+pub(crate) fn labels(marks: &[(usize, &'static str)]) -> Vec<(String, usize, &'static str)> {
     let mut spans = Vec::new();
     for (at, &(from, name)) in marks.iter().enumerate() {
         let until = marks.get(at + 1).map_or(CELLS, |next| next.0);
         let room = until.saturating_sub(from);
-        let mut text: String = name.chars().take(room.saturating_sub(1)).collect();
-        while text.chars().count() < room {
-            text.push(' ');
-        }
-        spans.push((text, from));
+        let shown = if name == "well" { "·".repeat(room) } else { format!("{name:<room$.room$}") };
+        spans.push((shown, from, name));
     }
     spans
 }

@@ -1,42 +1,93 @@
-//! The trading threads: each owns one connection and sends its orders on a schedule through the breaker.
+//! The trading threads: each owns one connection and sends its orders on a schedule, under the protection
+//! that all share or under none.
 
-use std::io::{self, BufReader, ErrorKind};
-use std::net::{SocketAddr, TcpStream};
-use std::ops::AddAssign;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use fusewire::CircuitBreaker;
-use hdrhistogram::Histogram;
+use fusewire::{ProtectionError, RefusedBy};
 
+use crate::desk::LARGEST_ORDER;
 use crate::ink::{self, CELLS};
-use crate::venue::LARGEST_ORDER;
-use crate::wire::{self, Order, Verdict};
+use crate::line::{Answer, Fault, Line};
+use crate::stack::Stack;
+use crate::tally::{Item, Tally, record};
+use crate::wire::Order;
 
 /// The load of one run, the same for every thread.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct Plan<'a> {
     pub(crate) address: SocketAddr,
     /// Send orders over kept connections, or just connect and hang up.
     pub(crate) orders: bool,
+    /// How long after it fell due an answer to an order is worth something.
     pub(crate) patience: Duration,
+    /// How long a protected order may take, and how long one attempt of it.
+    pub(crate) deadline: Duration,
+    pub(crate) attempt: Duration,
     pub(crate) slow: Duration,
     pub(crate) start: Instant,
-    pub(crate) length: Duration,
+    pub(crate) schedule: Schedule,
     pub(crate) threads: u32,
-    /// Over all threads.
-    pub(crate) rate: u32,
+    /// The upper half of every order's id: no other run has it.
+    pub(crate) session: u32,
+    pub(crate) gate: &'a Gate,
+    /// Whether the venue takes orders, however badly.
+    pub(crate) venue_up: &'a AtomicBool,
 }
 
-impl Plan {
-    /// When order `n` of all is due; thread `i` sends orders `i`, `i + threads`, and so on.
-    fn due(&self, n: u64) -> Instant {
-        self.start + Duration::from_nanos((u128::from(n) * 1_000_000_000 / u128::from(self.rate)) as u64)
+/// When orders fall due; thread `i` sends orders `i`, `i + threads`, and so on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Schedule {
+    pub(crate) length: Duration,
+    /// Orders a second, over all threads.
+    pub(crate) rate: u32,
+    /// From when to when there are [`SURGE`] times as many.
+    pub(crate) surge: Option<[Duration; 2]>,
+}
+
+/// How much the load grows in a surge.
+pub(crate) const SURGE: u32 = 3;
+
+const SECOND: u128 = 1_000_000_000;
+
+impl Schedule {
+    /// The stretches of one rate each: how long, and orders a second.
+    fn stretches(&self) -> [(Duration, u32); 3] {
+        let [from, until] = self.surge.unwrap_or([self.length; 2]);
+        let (surge, rest) = (until.saturating_sub(from), self.length.saturating_sub(until));
+        [(from, self.rate), (surge, self.rate * SURGE), (rest, self.rate)]
     }
 
-    fn total(&self) -> u64 {
-        self.length.as_secs() * u64::from(self.rate)
+    pub(crate) fn total(&self) -> u64 {
+        self.stretches().iter().map(|&(length, rate)| orders_in(length, rate)).sum()
     }
+
+    /// When order `n` is due, since the start.
+    fn due(&self, mut n: u64) -> Duration {
+        let mut begin = Duration::ZERO;
+        for (length, rate) in self.stretches() {
+            let orders = orders_in(length, rate);
+            if n < orders {
+                return begin + Duration::from_nanos((u128::from(n) * SECOND / u128::from(rate)) as u64);
+            }
+            n -= orders;
+            begin += length;
+        }
+        self.length
+    }
+
+    /// Orders that fall due in a cell of the strip.
+    pub(crate) fn due_in_cell(&self, cell: usize) -> u64 {
+        let middle = self.length * (2 * cell as u32 + 1) / (2 * CELLS as u32);
+        let surges = self.surge.is_some_and(|[from, until]| (from..until).contains(&middle));
+        orders_in(self.length / CELLS as u32, if surges { self.rate * SURGE } else { self.rate })
+    }
+}
+
+fn orders_in(length: Duration, rate: u32) -> u64 {
+    (length.as_nanos() * u128::from(rate) / SECOND) as u64
 }
 
 /// Wakes whoever waits for a time when the program has to end before it.
@@ -70,257 +121,156 @@ impl Gate {
     }
 }
 
-/// What became of the orders.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) filled: u64,
-    /// Of those filled: later after they were due than a caller waits for an answer.
-    pub(crate) stale: u64,
-    /// Refused by the venue for a business reason, which is no fault of its.
-    pub(crate) declined: u64,
-    /// Turned away by the breaker: never sent.
-    pub(crate) rejected: u64,
-    pub(crate) refused: u64,
-    pub(crate) timed_out: u64,
-    pub(crate) broken: u64,
-    pub(crate) unavailable: u64,
-    /// Due, but the run ended before the thread came round to them.
-    pub(crate) unsent: u64,
-}
-
-impl Counts {
-    pub(crate) fn failed(&self) -> u64 {
-        self.refused + self.timed_out + self.broken + self.unavailable
-    }
-
-    pub(crate) fn reached(&self) -> u64 {
-        self.filled + self.declined + self.failed()
-    }
-
-    pub(crate) fn attempted(&self) -> u64 {
-        self.reached() + self.rejected
-    }
-
-    pub(crate) fn since(&self, earlier: &Self) -> Self {
-        Self {
-            filled: self.filled - earlier.filled,
-            stale: self.stale - earlier.stale,
-            declined: self.declined - earlier.declined,
-            rejected: self.rejected - earlier.rejected,
-            refused: self.refused - earlier.refused,
-            timed_out: self.timed_out - earlier.timed_out,
-            broken: self.broken - earlier.broken,
-            unavailable: self.unavailable - earlier.unavailable,
-            unsent: self.unsent - earlier.unsent,
-        }
-    }
-}
-
-impl AddAssign for Counts {
-    fn add_assign(&mut self, other: Self) {
-        self.filled += other.filled;
-        self.stale += other.stale;
-        self.declined += other.declined;
-        self.rejected += other.rejected;
-        self.refused += other.refused;
-        self.timed_out += other.timed_out;
-        self.broken += other.broken;
-        self.unavailable += other.unavailable;
-        self.unsent += other.unsent;
-    }
-}
-
-/// Counts and latencies of one thread, or of all. Latencies are in nanoseconds.
-#[derive(Clone, Debug)]
-pub(crate) struct Tally {
-    pub(crate) counts: Counts,
-    /// Orders filled in each cell of the strip.
-    pub(crate) cells: [u64; CELLS],
-    /// From the moment an order was due until its outcome was known, rejections included.
-    pub(crate) experienced: Histogram<u64>,
-    /// Of the orders let through: from sending (and connecting, if need be) to the outcome.
-    pub(crate) call: Histogram<u64>,
-    /// Of the orders rejected: how long the breaker took to say so.
-    pub(crate) rejection: Histogram<u64>,
-    /// Time spent inside calls that failed.
-    pub(crate) lost: Duration,
-    /// Time spent inside calls that succeeded slowly.
-    pub(crate) slow: Duration,
-}
-
-impl Tally {
-    pub(crate) fn new() -> Self {
-        // Three digits, and growing to whatever value comes.
-        let histogram = || Histogram::new(3).expect("three digits are within 0 to 5");
-        Self {
-            counts: Counts::default(),
-            cells: [0; CELLS],
-            experienced: histogram(),
-            call: histogram(),
-            rejection: histogram(),
-            lost: Duration::ZERO,
-            slow: Duration::ZERO,
-        }
-    }
-
-    fn reject(&mut self, took: Duration, since_due: Duration) {
-        self.counts.rejected += 1;
-        record(&mut self.rejection, took);
-        record(&mut self.experienced, since_due);
-    }
-
-    fn settle(&mut self, plan: &Plan, outcome: Result<Verdict, Failure>, [due, sent, done]: [Instant; 3]) {
-        let (took, since_due) = (done - sent, done - due);
-        let counts = &mut self.counts;
-        match outcome {
-            Ok(Verdict::Filled) => {
-                counts.filled += 1;
-                counts.stale += u64::from(since_due > plan.patience);
-                self.cells[ink::cell(done - plan.start, plan.length)] += 1;
-            }
-            Ok(Verdict::Declined) => counts.declined += 1,
-            Ok(Verdict::Unavailable) => counts.unavailable += 1,
-            Err(Failure::Refused) => counts.refused += 1,
-            Err(Failure::TimedOut) => counts.timed_out += 1,
-            Err(Failure::Broken) => counts.broken += 1,
-        }
-        if matches!(outcome, Err(_) | Ok(Verdict::Unavailable)) {
-            self.lost += took;
-        } else if took >= plan.slow {
-            self.slow += took;
-        }
-        record(&mut self.call, took);
-        record(&mut self.experienced, since_due);
-    }
-}
-
-impl AddAssign<&Self> for Tally {
-    fn add_assign(&mut self, other: &Self) {
-        self.counts += other.counts;
-        for (sum, cell) in self.cells.iter_mut().zip(other.cells) {
-            *sum += cell;
-        }
-        self.experienced += &other.experienced;
-        self.call += &other.call;
-        self.rejection += &other.rejection;
-        self.lost += other.lost;
-        self.slow += other.slow;
-    }
-}
-
 /// Runs thread `index` of the plan to its end, or until the gate is shut. The tally is shared with the
 /// screen only, which looks in a few times a second.
-pub(crate) fn trade(plan: &Plan, index: u32, breaker: &CircuitBreaker, gate: &Gate, tally: &Mutex<Tally>) {
-    let mut line = Line::new(plan);
-    let end = plan.start + plan.length;
-    let mut ids = (u64::from(index)..plan.total()).step_by(plan.threads as usize);
-    for id in ids.by_ref() {
-        let due = plan.due(id);
+pub(crate) fn trade(plan: &Plan<'_>, index: u32, stack: Option<&Stack>, tally: &Mutex<Tally>) {
+    let mut trader = Trader { plan, tally, line: Line::to(plan.address, plan.orders) };
+    let end = plan.start + plan.schedule.length;
+    let mut orders = (u64::from(index)..plan.schedule.total()).step_by(plan.threads as usize);
+    for n in orders.by_ref() {
+        let due = plan.start + plan.schedule.due(n);
         // A thread that is behind does not wait: its orders go out late, and that counts as their latency.
-        if !gate.wait_until(due) || Instant::now() >= end {
-            lock(tally).counts.unsent += 1;
+        if !plan.gate.wait_until(due) || Instant::now() >= end {
+            lock(tally).counts[Item::Unsent] += 1;
             break;
         }
-        let asked = Instant::now();
-        match breaker.try_acquire() {
-            Err(_rejected) => {
-                let done = Instant::now();
-                lock(tally).reject(done - asked, done - due);
+        let began = Instant::now();
+        let mut passage = Passage::default();
+        let end = match stack {
+            Some(stack) => trader.protected(&order(plan.session, n), began, &mut passage, stack),
+            None => match trader.attempt(&order(plan.session, n), plan.patience, &mut passage) {
+                Ok(answer) => End::Answered(answer),
+                Err(fault) => End::Failed(fault),
+            },
+        };
+        trader.settle(&end, &passage, [due, began, Instant::now()]);
+    }
+    lock(tally).counts[Item::Unsent] += orders.count() as u64;
+}
+
+/// Where an order ended.
+#[derive(Debug)]
+enum End {
+    Answered(Answer),
+    Failed(Fault),
+    /// It was never sent.
+    KeptBack(RefusedBy),
+}
+
+/// An order's way so far.
+#[derive(Debug, Default)]
+struct Passage {
+    /// Attempts that were sent.
+    sent: u64,
+    /// What the latest of them failed with.
+    fault: Option<Fault>,
+    retries: u32,
+}
+
+/// A trading thread at work.
+struct Trader<'a> {
+    plan: &'a Plan<'a>,
+    tally: &'a Mutex<Tally>,
+    line: Line,
+}
+
+impl Trader<'_> {
+    fn protected(&mut self, order: &Order, began: Instant, passage: &mut Passage, stack: &Stack) -> End {
+        let plan = self.plan;
+        let (mut retries, mut waited) = (0, Duration::ZERO);
+        let wait = |wait: Duration| {
+            let asleep = Instant::now();
+            plan.gate.wait_until(asleep + wait);
+            retries += 1;
+            waited += asleep.elapsed();
+        };
+        let outcome = stack.protection.call_with(wait, || {
+            // The retry begins no attempt after its deadline; that none lasts longer is up to us.
+            let left = plan.deadline.saturating_sub(began.elapsed());
+            let patience = if passage.sent == 0 { plan.attempt } else { plan.attempt.min(left) };
+            self.attempt(order, patience, passage)
+        });
+        passage.retries = retries;
+        if retries > 0 {
+            lock(self.tally).waits += waited;
+        }
+        match (outcome, passage.fault) {
+            (Ok(answer), _) => End::Answered(answer),
+            // Also when a layer refused the attempt after it.
+            (Err(_), Some(fault)) => End::Failed(fault),
+            (Err(error), None) => End::KeptBack(refusal(&error)),
+        }
+    }
+
+    /// Sends an order, once.
+    fn attempt(&mut self, order: &Order, patience: Duration, passage: &mut Passage) -> Result<Answer, Fault> {
+        let sent = Instant::now();
+        let outcome = self.line.send(order, patience);
+        let took = sent.elapsed();
+        passage.sent += 1;
+        passage.fault = outcome.err();
+        let mut tally = lock(self.tally);
+        tally.counts[Item::Sent] += 1;
+        if outcome.is_err() {
+            tally.counts[Item::SentInVain] += 1;
+            tally.lost += took;
+        } else if took >= self.plan.slow {
+            tally.slow += took;
+        }
+        record(&mut tally.call, took);
+        outcome
+    }
+
+    fn settle(&self, end: &End, passage: &Passage, [due, began, done]: [Instant; 3]) {
+        let mut tally = lock(self.tally);
+        let since_due = done - due;
+        let again = u64::from(passage.retries > 0);
+        record(&mut tally.experienced, since_due);
+        if passage.sent > 0 {
+            record(&mut tally.order, done - began);
+        } else if passage.retries == 0 {
+            record(&mut tally.refusal, done - began);
+        }
+        match *end {
+            End::Answered(answer) => {
+                tally.counts[Item::Saved] += again;
+                if answer == Answer::Declined {
+                    tally.counts[Item::Declined] += 1;
+                    return;
+                }
+                tally.counts[Item::Filled] += 1;
+                tally.counts[Item::Stale] += u64::from(since_due > self.plan.patience);
+                tally.counts[Item::FilledBefore] += u64::from(answer == Answer::FilledBefore);
+                tally.cells[ink::cell(done - self.plan.start, self.plan.schedule.length)] += 1;
             }
-            Ok(permit) => {
-                let sent = Instant::now();
-                let outcome = line.send(&order(id));
-                // The venue is well if it answers, be it with a no.
-                match outcome {
-                    Ok(Verdict::Filled | Verdict::Declined) => permit.success(),
-                    Ok(Verdict::Unavailable) | Err(_) => permit.failure(),
-                };
-                let done = Instant::now();
-                lock(tally).settle(plan, outcome, [due, sent, done]);
+            End::Failed(fault) => {
+                tally.counts[Item::of_fault(fault)] += 1;
+                tally.counts[Item::FailedAgain] += u64::from(passage.sent > 1);
+            }
+            End::KeptBack(RefusedBy::Limiter) => tally.counts[Item::Limited] += 1,
+            End::KeptBack(_) => {
+                tally.counts[Item::Rejected] += 1;
+                // Relaxed: a flag by itself.
+                let up = self.plan.venue_up.load(Ordering::Relaxed);
+                tally.counts[Item::Missed] += u64::from(up);
             }
         }
     }
-    lock(tally).counts.unsent += ids.count() as u64;
 }
 
-pub(crate) fn lock(tally: &Mutex<Tally>) -> std::sync::MutexGuard<'_, Tally> {
+/// Who refused the last attempt of an order that was never sent.
+fn refusal(error: &ProtectionError<Fault>) -> RefusedBy {
+    error.refused_by().expect("a call that never ran was refused by a layer")
+}
+
+pub(crate) fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
     tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn record(histogram: &mut Histogram<u64>, took: Duration) {
-    histogram.record(took.as_nanos() as u64).expect("an auto-sizing histogram takes any value");
-}
-
 /// A plausible stream of orders; one in a hundred is more than the venue takes.
-fn order(id: u64) -> Order {
-    let quantity = if id % 100 == 99 { LARGEST_ORDER + 1 } else { 1 + (id % 10) as u32 * 10 };
-    let price = 10_000 + (id % 7) as i32;
-    Order { id, price: if id.is_multiple_of(2) { price } else { -price }, quantity }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
-    Refused,
-    TimedOut,
-    Broken,
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            ErrorKind::ConnectionRefused => Self::Refused,
-            ErrorKind::TimedOut | ErrorKind::WouldBlock => Self::TimedOut,
-            _ => Self::Broken,
-        }
-    }
-}
-
-/// A line to the venue: connects when needed, and hangs up after any failure, because a late answer would
-/// be taken for that of the next order.
-#[derive(Debug)]
-pub(crate) struct Line {
-    address: SocketAddr,
-    patience: Duration,
-    orders: bool,
-    stream: Option<BufReader<TcpStream>>,
-}
-
-impl Line {
-    fn new(plan: &Plan) -> Self {
-        Self::to(plan.address, plan.patience, plan.orders)
-    }
-
-    pub(crate) fn to(address: SocketAddr, patience: Duration, orders: bool) -> Self {
-        Self { address, patience, orders, stream: None }
-    }
-
-    fn send(&mut self, order: &Order) -> Result<Verdict, Failure> {
-        Ok(self.exchange(order)?)
-    }
-
-    pub(crate) fn exchange(&mut self, order: &Order) -> io::Result<Verdict> {
-        let mut stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => BufReader::new(self.connect()?),
-        };
-        if !self.orders {
-            return Ok(Verdict::Filled);
-        }
-        wire::write_order(stream.get_mut(), order)?;
-        let verdict = wire::read_answer(&mut stream, order.id)?;
-        self.stream = Some(stream);
-        Ok(verdict)
-    }
-
-    fn connect(&self) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect_timeout(&self.address, self.patience)?;
-        // A client that is given the dead venue's own port is connected to itself.
-        if stream.local_addr()? == self.address {
-            return Err(ErrorKind::ConnectionRefused.into());
-        }
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(self.patience))?;
-        stream.set_write_timeout(Some(self.patience))?;
-        Ok(stream)
-    }
+fn order(session: u32, n: u64) -> Order {
+    let quantity = if n % 100 == 99 { LARGEST_ORDER + 1 } else { 1 + (n % 10) as u32 * 10 };
+    let price = 10_000 + (n % 7) as i32;
+    let id = u64::from(session) << 32 | n;
+    Order { id, price: if n.is_multiple_of(2) { price } else { -price }, quantity }
 }

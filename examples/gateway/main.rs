@@ -1,17 +1,27 @@
-//! A gateway that trades through one breaker with a venue that really dies.
+//! A gateway that trades through the whole stack with a venue that really dies.
 //!
 //! `cargo run --release --example gateway -- --help` tells the rest. The venue is this program again, as a
-//! process of its own that is killed, restarted, stopped and slowed on a script; the same script is then run
-//! with the breaker disabled, and the two are compared.
+//! process of its own that is killed, restarted, stopped, slowed and flooded on a script; the same script is
+//! then run without protection, and the two are compared.
 
 mod args;
+mod books;
+mod data;
+mod desk;
+mod exchange;
 mod ink;
+mod layers;
+mod line;
 mod load;
+mod page;
 mod process;
+mod record;
 mod run;
 mod screen;
 mod script;
+mod stack;
 mod summary;
+mod tally;
 mod venue;
 mod wire;
 
@@ -28,7 +38,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use args::{Command, Options, Target};
-use load::{Gate, Line};
+use line::Line;
+use load::Gate;
 use run::{Place, Setup, Trouble};
 use screen::Screen;
 use script::Scale;
@@ -37,7 +48,7 @@ use wire::Order;
 fn main() -> ExitCode {
     let options = match args::parse(env::args_os().skip(1)) {
         Ok(Command::Drive(options)) => options,
-        Ok(Command::Venue { port }) => return venue::run(port),
+        Ok(Command::Venue { port, allowance }) => return venue::run(port, allowance),
         Ok(Command::Help) => {
             let _ = io::stdout().write_all(args::HELP.as_bytes());
             return ExitCode::SUCCESS;
@@ -92,17 +103,17 @@ fn drive(options: &Options) -> Result<(), Trouble> {
         .map_err(|error| Trouble::Failed(format!("cannot watch for Ctrl-C: {error}")))?;
     thread::spawn(move || signals.forever().for_each(|_| interrupted.shut()));
 
-    let mut screen = Screen::new(options.rate, setup.filled());
-    let load = format!("{} threads, {} calls a second", options.threads, options.rate);
+    let mut screen = Screen::new(setup.filled());
+    let load = format!("{} threads, {} orders a second", options.threads, options.rate);
     let runs = match &setup.place {
         Place::Own { .. } => {
             let seconds = options.seconds;
-            writeln!(io::stdout(), "Two runs of {seconds} s, with a breaker and without; {load}.")?;
-            screen.begin("run 1 of 2: through the breaker")?;
-            let guarded = run::conduct(&setup, true, &gate, &mut screen)?;
-            screen.begin("run 2 of 2: breaker disabled")?;
+            writeln!(io::stdout(), "Two runs of {seconds} s, with protection and without; {load}.")?;
+            screen.begin("run 1 of 2: retry, limiter, breaker")?;
+            let protected = run::conduct(&setup, true, &gate, &mut screen)?;
+            screen.begin("run 2 of 2: no protection")?;
             let bare = run::conduct(&setup, false, &gate, &mut screen)?;
-            vec![guarded, bare]
+            vec![protected, bare]
         }
         Place::Target { name, orders, .. } => {
             let call = if *orders { "orders" } else { "connect and hang up" };
@@ -114,7 +125,7 @@ fn drive(options: &Options) -> Result<(), Trouble> {
     screen.clear()?;
     io::stdout().write_all(summary::page(&setup, &runs, screen.colour()).as_bytes())?;
     if let Some(path) = &options.json {
-        let data = summary::data(options, &setup, &runs);
+        let data = data::data(options, &setup, &runs);
         fs::write(path, format!("{data:#}\n"))
             .map_err(|error| Trouble::Failed(format!("--json {}: {error}", path.display())))?;
     }
@@ -127,9 +138,11 @@ fn find(target: &Target) -> Result<Place, Trouble> {
     let Target { name, orders } = target;
     let refuse = |why: &dyn std::fmt::Display| Trouble::Refused(format!("--target {name}: {why}"));
     let addresses = name.to_socket_addrs().map_err(|error| refuse(&format!("no such host: {error}")))?;
+    // No order of a run has this id.
+    let probe = Order { id: u64::MAX, price: 1, quantity: 1 };
     let mut why = "no such host".to_string();
     for address in addresses {
-        match Line::to(address, PATIENCE, *orders).exchange(&Order { id: 0, price: 1, quantity: 1 }) {
+        match Line::to(address, *orders).exchange(&probe, PATIENCE) {
             Ok(_) => return Ok(Place::Target { name: name.clone(), address, orders: *orders }),
             Err(error) if *orders && error.kind() != io::ErrorKind::ConnectionRefused => {
                 why = format!("no answer to an order in the venue's protocol ({error}); leave out --orders?");

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::venue::Mood;
+use crate::desk::Mood;
+use crate::exchange::Allowance;
 
 /// A running venue; dropping it kills the process, stopped or not.
 ///
@@ -20,14 +21,18 @@ pub(crate) struct Venue {
     child: Child,
     orders: ChildStdin,
     address: SocketAddr,
+    allowance: Allowance,
 }
 
 impl Venue {
     /// Starts a venue on `port`, or on a free port if that is zero. An error from its `bind` is returned
     /// as it was.
-    pub(crate) fn start(port: u16) -> io::Result<Self> {
+    pub(crate) fn start(port: u16, allowance: Allowance) -> io::Result<Self> {
+        let Allowance { rate, burst, ban } = allowance;
         let mut child = Command::new(env::current_exe()?)
             .args(["venue", "--port", &port.to_string()])
+            .args(["--limit", &rate.to_string(), "--burst", &burst.to_string()])
+            .args(["--ban", &ban.as_millis().to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // What goes wrong is told on stdout; stderr would write across the live view.
@@ -38,7 +43,8 @@ impl Venue {
         let (Some(orders), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             unreachable!("both were piped")
         };
-        let mut venue = Self { child, orders, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut venue = Self { child, orders, address, allowance };
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
         match line.trim().split_once(' ') {
@@ -69,7 +75,7 @@ impl Venue {
     pub(crate) fn restart(&mut self) -> io::Result<()> {
         let mut tries = 0;
         *self = loop {
-            match Self::start(self.address.port()) {
+            match Self::start(self.address.port(), self.allowance) {
                 // A passing client socket somewhere on the machine may have been given the port.
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < 20 => tries += 1,
                 started => break started?,

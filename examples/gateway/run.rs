@@ -1,21 +1,25 @@
-//! One run: a breaker, the threads that trade through it, and the script that breaks the venue meanwhile.
+//! One run: the stack, the threads that trade through it, and the script that breaks the venue meanwhile.
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use fusewire::{
-    Cause, CircuitBreaker, CircuitBreakerConfig, CircuitState, Clock, Event, EventQueue, Totals, WindowConfig,
-};
+use fusewire::{CircuitState, Clock, Event, EventQueue};
 
+use crate::books;
+use crate::exchange::Allowance;
 use crate::ink::{self, CELLS};
-use crate::load::{self, Counts, Gate, Plan, Tally};
+use crate::load::{self, Gate, Plan, SURGE, Schedule};
 use crate::process::Venue;
+use crate::record::{Entry, Record, What};
 use crate::screen::Screen;
 use crate::script::{self, Action, Scale};
+use crate::stack::{Purpose, Stack};
+use crate::tally::{Counts, Tally};
 
 /// How often the script, the timeline and the screen are looked after.
 const TICK: Duration = Duration::from_millis(50);
@@ -36,6 +40,19 @@ pub(crate) enum Place {
 }
 
 impl Setup {
+    /// What the exchange allows us. A service of the user's is taken to bear as much, with no ban known.
+    pub(crate) fn allowance(&self) -> Allowance {
+        Allowance::of(self.rate, self.threads, self.scale.ban)
+    }
+
+    fn schedule(&self) -> Schedule {
+        let surge = match self.place {
+            Place::Own { .. } => Some(self.scale.surge()),
+            Place::Target { .. } => None,
+        };
+        Schedule { length: self.scale.length, rate: self.rate, surge }
+    }
+
     /// What a call that went well is called.
     pub(crate) fn filled(&self) -> &'static str {
         match self.place {
@@ -62,79 +79,11 @@ impl From<io::Error> for Trouble {
     }
 }
 
-/// Something that happened, at a time since the start of the run.
-#[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    pub(crate) at: Duration,
-    pub(crate) what: What,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum What {
-    Script { phase: &'static str, words: String },
-    Breaker { from: CircuitState, to: CircuitState, cause: Cause, spent: Duration },
-}
-
-/// What is known of a run: at its end all of it, and on the way what there is to show.
-#[derive(Debug)]
-pub(crate) struct Record {
-    pub(crate) guarded: bool,
-    pub(crate) length: Duration,
-    pub(crate) elapsed: Duration,
-    pub(crate) entries: Vec<Entry>,
-    /// How late the script was at its end because the machine stood still.
-    pub(crate) put_off: Duration,
-    /// Orders filled in each cell of the strip.
-    pub(crate) cells: [u64; CELLS],
-    pub(crate) config: CircuitBreakerConfig,
-    pub(crate) totals: Totals,
-    pub(crate) events_dropped: u64,
-}
-
-impl Record {
-    pub(crate) fn state_at(&self, at: Duration) -> CircuitState {
-        let states =
-            self.entries.iter().rev().filter(|entry| entry.at <= at).find_map(|entry| match entry.what {
-                What::Breaker { to, .. } => Some(to),
-                What::Script { .. } => None,
-            });
-        states.unwrap_or(CircuitState::Closed)
-    }
-
-    /// The cell and name of each phase of the script.
-    pub(crate) fn phases(&self) -> Vec<(usize, &'static str)> {
-        let mut phases = Vec::new();
-        for entry in &self.entries {
-            if let What::Script { phase, .. } = entry.what {
-                let mark = (self.cell(entry.at), phase);
-                if phases.last() != Some(&mark) {
-                    phases.push(mark);
-                }
-            }
-        }
-        phases
-    }
-
-    /// The state in the middle of each cell of the strip.
-    pub(crate) fn states(&self) -> impl Iterator<Item = CircuitState> {
-        (0..CELLS as u32).map(|cell| self.state_at(self.length * (2 * cell + 1) / (2 * CELLS as u32)))
-    }
-
-    pub(crate) fn cell(&self, at: Duration) -> usize {
-        ink::cell(at, self.length)
-    }
-
-    pub(crate) fn times_opened(&self) -> usize {
-        let opened = |entry: &&Entry| matches!(entry.what, What::Breaker { to: CircuitState::Open, .. });
-        self.entries.iter().filter(opened).count()
-    }
-}
-
 /// The present, for the screen.
 #[derive(Debug)]
 pub(crate) struct Now<'a> {
-    pub(crate) state: CircuitState,
-    pub(crate) retry: Duration,
+    /// The breaker's state and how long until it probes, if there is one.
+    pub(crate) breaker: Option<(CircuitState, Duration)>,
     pub(crate) counts: Counts,
     /// What was added to the counts, and in how long.
     pub(crate) recent: (Counts, Duration),
@@ -143,42 +92,32 @@ pub(crate) struct Now<'a> {
     pub(crate) record: &'a Record,
 }
 
-/// All the rules at once: whichever is true first opens the breaker.
-fn breaker(setup: &Setup, events: &EventQueue, clock: Clock) -> Result<CircuitBreaker, Trouble> {
-    let scale = &setup.scale;
-    let (window, minimum) = match setup.place {
+fn stack(setup: &Setup, events: &EventQueue, clock: Clock) -> Result<Stack, Trouble> {
+    let scale = setup.scale;
+    let allowance = setup.allowance();
+    let (rate, burst) = (allowance.rate, allowance.safe_burst());
+    let (window, minimum_calls) = match setup.place {
         Place::Own { .. } => (scale.recovery, 20),
         Place::Target { .. } => (scale.recovery * 10, 10),
     };
-    CircuitBreaker::builder("venue")
-        .failure_threshold(5)
-        .failure_rate(0.3)
-        .slow_calls(scale.slow, 0.3)
-        .window(WindowConfig::time(window, 10))
-        .minimum_calls(minimum)
-        .count_hung_after(scale.patience / 2)
-        .recovery_timeout(scale.recovery)
-        .half_open_requests(2)
-        .clock(clock)
-        .events(events)
-        .build()
-        .map_err(|error| Trouble::Failed(format!("the breaker's configuration: {error}")))
+    let purpose = Purpose { scale, rate, burst, window, minimum_calls };
+    Stack::new(&purpose, events, clock)
+        .map_err(|error| Trouble::Failed(format!("the configuration of a layer: {error}")))
 }
 
-/// Runs the script once, with the breaker or with it disabled.
+/// Runs the script once, with the whole stack or with nothing.
 pub(crate) fn conduct(
     setup: &Setup,
-    guarded: bool,
+    protected: bool,
     gate: &Gate,
     screen: &mut Screen,
 ) -> Result<(Record, Tally), Trouble> {
-    let length = setup.scale.length;
     let events = EventQueue::new();
     let clock = Clock::coarse(Duration::from_millis(1))
         .map_err(|error| Trouble::Failed(format!("cannot start the clock's thread: {error}")))?;
-    let breaker = breaker(setup, &events, clock.clone())?;
+    let stack = if protected { Some(stack(setup, &events, clock.clone())?) } else { None };
     let mut venue = match setup.place {
-        Place::Own { port } => Some(start(port)?),
+        Place::Own { port } => Some(start(port, setup.allowance())?),
         Place::Target { .. } => None,
     };
     let (address, orders) = match (&venue, &setup.place) {
@@ -186,40 +125,47 @@ pub(crate) fn conduct(
         (Some(venue), _) => (venue.address(), true),
         (None, Place::Own { .. }) => unreachable!("just started"),
     };
+    let schedule = setup.schedule();
     let mut record = Record {
-        guarded,
-        length,
+        schedule,
         elapsed: Duration::ZERO,
         entries: Vec::new(),
         put_off: Duration::ZERO,
         cells: [0; CELLS],
-        config: breaker.config(),
-        totals: breaker.totals(),
+        protection: None,
         events_dropped: 0,
     };
     let origin = clock.now();
+    let venue_up = AtomicBool::new(true);
     let plan = Plan {
         address,
         orders,
         patience: setup.scale.patience,
+        deadline: setup.scale.deadline,
+        attempt: setup.scale.attempt,
         slow: setup.scale.slow,
         start: Instant::now(),
-        length,
+        schedule,
         threads: setup.threads,
-        rate: setup.rate,
+        session: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u32,
+        gate,
+        venue_up: &venue_up,
     };
-    if !guarded {
-        breaker.disable();
-    }
     let tallies: Vec<Mutex<Tally>> = (0..setup.threads).map(|_| Mutex::new(Tally::new())).collect();
-    let mut watch =
-        Watch { breaker: &breaker, events: &events, origin, tallies: &tallies, samples: VecDeque::new() };
+    let mut watch = Watch {
+        plan: &plan,
+        stack: stack.as_ref(),
+        events: &events,
+        origin,
+        tallies: &tallies,
+        samples: VecDeque::new(),
+    };
     thread::scope(|scope| {
         for (index, tally) in tallies.iter().enumerate() {
-            let (plan, breaker) = (&plan, &breaker);
-            scope.spawn(move || load::trade(plan, index as u32, breaker, gate, tally));
+            let (plan, stack) = (&plan, stack.as_ref());
+            scope.spawn(move || load::trade(plan, index as u32, stack, tally));
         }
-        let watched = watch.over(&plan, &setup.scale, venue.as_mut(), gate, screen, &mut record);
+        let watched = watch.over(&setup.scale, venue.as_mut(), screen, &mut record);
         if watched.is_err() {
             gate.shut();
         }
@@ -228,20 +174,19 @@ pub(crate) fn conduct(
     if gate.is_shut() {
         return Err(Trouble::Interrupted);
     }
-    watch.collect(&plan, &mut record, screen)?;
-    record.elapsed = plan.start.elapsed();
+    watch.collect(&mut record, screen)?;
     record.entries.sort_by_key(|entry| entry.at);
-    record.totals = breaker.totals();
     record.events_dropped = events.dropped();
     let mut whole = Tally::new();
     for tally in &tallies {
         whole += &load::lock(tally);
     }
+    books::check(&record, &whole).map_err(Trouble::Failed)?;
     Ok((record, whole))
 }
 
-fn start(port: u16) -> Result<Venue, Trouble> {
-    Venue::start(port).map_err(|error| match error.kind() {
+fn start(port: u16, allowance: Allowance) -> Result<Venue, Trouble> {
+    Venue::start(port, allowance).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse if port != 0 => {
             Trouble::Refused(format!("--port {port}: the port is in use; choose another or leave it out"))
         }
@@ -252,25 +197,10 @@ fn start(port: u16) -> Result<Venue, Trouble> {
     })
 }
 
-fn perform(
-    action: Action,
-    plan: &Plan,
-    venue: &mut Venue,
-    record: &mut Record,
-    screen: &mut Screen,
-) -> Result<(), Trouble> {
-    let at = plan.start.elapsed();
-    let done = action.perform(venue);
-    let words = done.map_err(|error| Trouble::Failed(format!("script, {action:?}: {error}")))?;
-    let entry = Entry { at, what: What::Script { phase: action.phase(), words } };
-    screen.note(&entry)?;
-    record.entries.push(entry);
-    Ok(())
-}
-
 /// Looks after a run while its threads trade.
 struct Watch<'a> {
-    breaker: &'a CircuitBreaker,
+    plan: &'a Plan<'a>,
+    stack: Option<&'a Stack>,
     events: &'a EventQueue,
     /// The breaker's clock at the start of the run.
     origin: u64,
@@ -282,52 +212,73 @@ struct Watch<'a> {
 impl Watch<'_> {
     fn over(
         &mut self,
-        plan: &Plan,
         scale: &Scale,
         mut venue: Option<&mut Venue>,
-        gate: &Gate,
         screen: &mut Screen,
         record: &mut Record,
     ) -> Result<(), Trouble> {
+        let (start, gate) = (self.plan.start, self.plan.gate);
         let steps = if venue.is_some() { script::faults(scale) } else { Vec::new() };
         let mut steps = steps.iter().peekable();
+        let mut surges = surges(&record.schedule).into_iter().peekable();
         if let Some(venue) = venue.as_deref() {
             let words = format!("venue started: pid {} on {}", venue.pid(), venue.address());
-            let entry = Entry { at: Duration::ZERO, what: What::Script { phase: "well", words } };
-            screen.note(&entry)?;
-            record.entries.push(entry);
+            add(record, screen, Duration::ZERO, What::Script { phase: "well", words })?;
         }
-        self.look(plan, record, venue.as_deref(), screen)?;
+        self.look(record, venue.as_deref(), screen)?;
         for tick in 1.. {
             let next = TICK * tick;
             while let (Some(venue), Some(step)) =
                 (venue.as_deref_mut(), steps.next_if(|step| step.at + record.put_off <= next))
             {
-                if !gate.wait_until(plan.start + step.at + record.put_off) {
+                if !gate.wait_until(start + step.at + record.put_off) {
                     return Ok(());
                 }
-                self.collect(plan, record, screen)?;
-                perform(step.action, plan, venue, record, screen)?;
-                let late = plan.start.elapsed().saturating_sub(step.at);
+                self.collect(record, screen)?;
+                self.perform(step.action, venue, record, screen)?;
+                let late = start.elapsed().saturating_sub(step.at);
                 // A fault cut short would prove nothing, so the rest of the script waits as well.
                 if late > record.put_off + TICK {
                     record.put_off = late;
                 }
             }
-            if !gate.wait_until(plan.start + next) {
+            // The load keeps to its own schedule, so these come of themselves.
+            while let Some((at, words)) = surges.next_if(|&(at, _)| at <= next) {
+                if !gate.wait_until(start + at) {
+                    return Ok(());
+                }
+                self.collect(record, screen)?;
+                add(record, screen, at, What::Load { words })?;
+            }
+            if !gate.wait_until(start + next) {
                 return Ok(());
             }
-            self.collect(plan, record, screen)?;
-            self.look(plan, record, venue.as_deref(), screen)?;
-            if next >= plan.length && steps.peek().is_none() {
+            self.collect(record, screen)?;
+            self.look(record, venue.as_deref(), screen)?;
+            if next >= record.schedule.length && steps.peek().is_none() {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Takes in the breaker's transitions and what the threads have done since last time.
-    fn collect(&mut self, plan: &Plan, record: &mut Record, screen: &mut Screen) -> io::Result<()> {
+    fn perform(
+        &self,
+        action: Action,
+        venue: &mut Venue,
+        record: &mut Record,
+        screen: &mut Screen,
+    ) -> Result<(), Trouble> {
+        let at = self.plan.start.elapsed();
+        let done = action.perform(venue);
+        let words = done.map_err(|error| Trouble::Failed(format!("script, {action:?}: {error}")))?;
+        // Relaxed: a flag by itself.
+        self.plan.venue_up.store(action.leaves_it_up(), Ordering::Relaxed);
+        Ok(add(record, screen, at, What::Script { phase: action.phase(), words })?)
+    }
+
+    /// Takes in the breaker's transitions, and what the threads and the layers have counted since last time.
+    fn collect(&mut self, record: &mut Record, screen: &mut Screen) -> io::Result<()> {
         let first = record.entries.len();
         self.events.drain(|Event { from, to, cause, elapsed, at, .. }| {
             let at = Duration::from_nanos(at.saturating_sub(self.origin));
@@ -345,7 +296,8 @@ impl Watch<'_> {
                 *sum += cell;
             }
         }
-        record.elapsed = plan.start.elapsed();
+        record.protection = self.stack.map(|stack| (stack.rules().clone(), stack.counted()));
+        record.elapsed = self.plan.start.elapsed();
         self.samples.push_back((record.elapsed, counts));
         while self.samples.len() > 2
             && record.elapsed.saturating_sub(self.samples[1].0) >= Duration::from_secs(1)
@@ -355,23 +307,33 @@ impl Watch<'_> {
         Ok(())
     }
 
-    fn look(
-        &self,
-        plan: &Plan,
-        record: &Record,
-        venue: Option<&Venue>,
-        screen: &mut Screen,
-    ) -> io::Result<()> {
+    fn look(&self, record: &Record, venue: Option<&Venue>, screen: &mut Screen) -> io::Result<()> {
         let oldest = self.samples.front().copied().unwrap_or_default();
         let newest = self.samples.back().copied().unwrap_or_default();
         screen.show(&Now {
-            state: self.breaker.state(),
-            retry: self.breaker.time_until_retry(),
+            breaker: self.stack.map(|stack| (stack.breaker.state(), stack.breaker.time_until_retry())),
             counts: newest.1,
             recent: (newest.1.since(&oldest.1), newest.0.saturating_sub(oldest.0)),
             pid: venue.map(Venue::pid),
-            address: plan.address,
+            address: self.plan.address,
             record,
         })
     }
+}
+
+/// The changes of the load, in words.
+fn surges(schedule: &Schedule) -> Vec<(Duration, String)> {
+    let Some([from, until]) = schedule.surge else { return Vec::new() };
+    let [usual, more] = [schedule.rate, schedule.rate * SURGE].map(|rate| ink::grouped(rate.into()));
+    vec![
+        (from, format!("a burst: {more} orders a second fall due, not {usual}")),
+        (until, format!("the burst is over: {usual} orders a second")),
+    ]
+}
+
+fn add(record: &mut Record, screen: &mut Screen, at: Duration, what: What) -> io::Result<()> {
+    let entry = Entry { at, what };
+    screen.note(&entry)?;
+    record.entries.push(entry);
+    Ok(())
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 use fusewire::CircuitState;
 
 use crate::ink::{self, CELLS, Ink, Line, cause_name, grouped, stamp, state_glyph, state_name};
-use crate::run::{Entry, Now, What};
+use crate::record::{Entry, Record, What};
+use crate::run::Now;
+use crate::tally::{Counts, Item};
 
 const HIDE_CURSOR: &str = "\x1b[?25l";
 const SHOW_CURSOR: &str = "\x1b[?25h";
@@ -22,16 +24,15 @@ pub(crate) struct Screen {
     drawn: usize,
     next_log: Duration,
     title: String,
-    rate: u32,
     /// What a call that went well is called.
     filled: &'static str,
 }
 
 impl Screen {
-    pub(crate) fn new(rate: u32, filled: &'static str) -> Self {
+    pub(crate) fn new(filled: &'static str) -> Self {
         let live = io::stdout().is_terminal() && env::var_os("TERM").is_some_and(|term| term != "dumb");
         let colour = live && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { live, colour, drawn: 0, next_log: Duration::ZERO, title: String::new(), rate, filled }
+        Self { live, colour, drawn: 0, next_log: Duration::ZERO, title: String::new(), filled }
     }
 
     pub(crate) fn colour(&self) -> bool {
@@ -57,17 +58,21 @@ impl Screen {
         }
         self.next_log += Duration::from_secs(1);
         let per_second = per_second(now);
-        writeln!(
-            io::stdout(),
-            "{} {:<9} {:>6} {} {:>4} declined {:>5} failed {:>6} rejected /s",
+        let recent = &now.recent.0;
+        let mut line = format!(
+            "{} {:<9} {:>6} {} {:>4} declined {:>5} failed",
             stamp(now.record.elapsed),
-            state_name(now.state),
-            per_second(now.recent.0.filled),
+            now.breaker.map_or("", |(state, _)| state_name(state)),
+            per_second(recent[Item::Filled]),
             self.filled,
-            per_second(now.recent.0.declined),
-            per_second(now.recent.0.failed()),
-            per_second(now.recent.0.rejected),
-        )
+            per_second(recent[Item::Declined]),
+            per_second(recent.failed()),
+        );
+        if now.breaker.is_some() {
+            let (limited, rejected) = (per_second(recent[Item::Limited]), per_second(recent[Item::Rejected]));
+            let _ = write!(line, " {limited:>5} limited {rejected:>6} rejected");
+        }
+        writeln!(io::stdout(), "{line} /s")
     }
 
     /// Takes the view off the terminal, to make room for the summary.
@@ -121,17 +126,7 @@ impl Screen {
         );
         lines.push(String::new());
 
-        let mut breaker = line().put(Ink::Faint, " breaker").to(10);
-        breaker = breaker.put(Ink::of_state(now.state), format!("● {:<10}", state_name(now.state)));
-        breaker = match now.state {
-            CircuitState::Open => {
-                breaker.put(Ink::Plain, format!("probes again in {:.2} s", now.retry.as_secs_f64()))
-            }
-            CircuitState::HalfOpen => breaker.put(Ink::Plain, "probing the venue"),
-            CircuitState::Closed => breaker.put(Ink::Plain, "orders pass"),
-            CircuitState::Disabled => breaker.put(Ink::Plain, "orders pass unguarded"),
-        };
-        lines.push(breaker.to(48).put(Ink::Faint, format!("opened {} times", record.times_opened())).text());
+        lines.extend(layers(now, line));
         let phases = record.phases();
         let phase = if now.pid.is_some() { phases.last().map_or("", |phase| phase.1) } else { "yours" };
         let mut venue = line().put(Ink::Faint, " venue").to(10);
@@ -143,17 +138,16 @@ impl Screen {
         lines.push(venue.text());
         lines.push(String::new());
 
-        let head = format!("{:>10}{:>12}{:>12}{:>12}", self.filled, "declined", "failed", "rejected");
+        let head = format!(
+            "{:>10}{:>12}{:>12}{:>12}{:>12}",
+            self.filled, "declined", "failed", "by limiter", "by breaker"
+        );
         lines.push(line().to(10).put(Ink::Faint, head).text());
-        let rate = per_second(now);
-        let recent =
-            [now.recent.0.filled, now.recent.0.declined, now.recent.0.failed(), now.recent.0.rejected];
-        lines.push(numbers(line(), " a second", &recent.map(rate)));
-        let counts = [now.counts.filled, now.counts.declined, now.counts.failed(), now.counts.rejected];
-        lines.push(numbers(line(), " in all", &counts.map(grouped)));
+        lines.push(numbers(line(), " a second", &now.recent.0, per_second(now)));
+        lines.push(numbers(line(), " in all", &now.counts, grouped));
         lines.push(String::new());
 
-        lines.extend(strips(record, self.rate, done, room, self.colour));
+        lines.extend(strips(record, done, room, self.colour));
         lines.push(String::new());
         // The latest of the timeline, as much as there is room for.
         let fits = rows.saturating_sub(lines.len()).min(16);
@@ -173,12 +167,48 @@ impl Drop for Screen {
     }
 }
 
-fn numbers(line: Line, name: &str, values: &[String; 4]) -> String {
+/// A line for each layer: what it does now, and what it has done.
+fn layers(now: &Now<'_>, line: impl Fn() -> Line) -> Vec<String> {
+    let name = |name: &str| line().put(Ink::Faint, format!(" {name}")).to(10);
+    let (Some((state, until)), Some((_, counted))) = (now.breaker, &now.record.protection) else {
+        return vec![name("layers").put(Ink::Plain, "none: each order is sent, once").text()];
+    };
+    let retry = name("retry")
+        .put(Ink::Plain, format!("{} retries", grouped(counted.retry.retries)))
+        .to(27)
+        .put(Ink::Good, format!("{} orders saved", grouped(now.counts[Item::Saved])))
+        .to(48)
+        .put(Ink::Faint, format!("budget for {} more", counted.budget.left));
+    let limiter = name("limiter")
+        .put(Ink::Plain, format!("{} passed", grouped(counted.limiter.allowed)))
+        .to(27)
+        .put(Ink::Warning, format!("{} refused", grouped(counted.limiter.refused)));
+    let breaker = name("breaker")
+        .put(Ink::of_state(state), format!("● {:<10}", state_name(state)))
+        .to(27)
+        .put(
+            Ink::Plain,
+            match state {
+                CircuitState::Open => format!("probes in {:.2} s", until.as_secs_f64()),
+                CircuitState::HalfOpen => "probing the venue".into(),
+                CircuitState::Closed | CircuitState::Disabled => "orders pass".into(),
+            },
+        )
+        .to(48)
+        .put(Ink::Faint, format!("opened {} times", now.record.times_opened()));
+    [retry, limiter, breaker].map(Line::text).into()
+}
+
+fn numbers(line: Line, name: &str, counts: &Counts, spell: impl Fn(u64) -> String) -> String {
     let mut line = line.put(Ink::Faint, name).to(10);
-    for (value, (ink, width)) in
-        values.iter().zip([(Ink::Good, 10), (Ink::Plain, 12), (Ink::Bad, 12), (Ink::Warning, 12)])
-    {
-        line = line.put(if value == "0" { Ink::Faint } else { ink }, format!("{value:>width$}"));
+    for (count, ink, width) in [
+        (counts[Item::Filled], Ink::Good, 10),
+        (counts[Item::Declined], Ink::Plain, 12),
+        (counts.failed(), Ink::Bad, 12),
+        (counts[Item::Limited], Ink::Warning, 12),
+        (counts[Item::Rejected], Ink::Warning, 12),
+    ] {
+        line = line.put(if count == 0 { Ink::Faint } else { ink }, format!("{:>width$}", spell(count)));
     }
     line.text()
 }
@@ -188,39 +218,42 @@ fn per_second(now: &Now<'_>) -> impl Fn(u64) -> String {
     move |count| grouped((count * 1_000 + millis / 2) / millis)
 }
 
-/// The first `cells` of a run at a glance, one for each 60th of it: the script, what was filled, and the
-/// breaker's state.
-pub(crate) fn strips(
-    record: &crate::run::Record,
-    rate: u32,
-    cells: usize,
-    room: usize,
-    colour: bool,
-) -> Vec<String> {
+/// The first `cells` of a run at a glance, one for each 60th of it: the load, the script, what was filled,
+/// and the breaker's state.
+pub(crate) fn strips(record: &Record, cells: usize, room: usize, colour: bool) -> Vec<String> {
     let line = |name| Line::new(room, colour).put(Ink::Faint, name).to(10);
+    let due = |cell| record.schedule.due_in_cell(cell);
     let mut strips = Vec::new();
     let phases = record.phases();
     if !phases.is_empty() {
         let mut script = line(" venue");
-        for (name, from) in ink::labels(&phases) {
+        for (text, from, phase) in ink::labels(&phases) {
             let room = cells.saturating_sub(from);
-            script = script.put(Ink::of_phase(name.trim()), name.chars().take(room).collect::<String>());
+            script = script.put(Ink::of_phase(phase), text.chars().take(room).collect::<String>());
         }
         strips.push(script.text());
     }
-    let due = u64::from(rate) * record.length.as_millis() as u64 / CELLS as u64;
-    let filled = line(" filled").put(Ink::Good, ink::bars(&record.cells[..cells], due));
-    let mut breaker = line(" breaker");
-    for state in record.states().take(cells) {
-        breaker = breaker.put(Ink::of_state(state), state_glyph(state));
+    if record.schedule.surge.is_some() {
+        let most = (0..CELLS).map(due).max().unwrap_or_default();
+        let load = ink::bars((0..cells).map(|cell| (due(cell), most)));
+        strips.push(line(" due").put(Ink::Note, load).text());
     }
-    strips.extend([filled.text(), breaker.text()]);
+    let filled = ink::bars((0..cells).map(|cell| (record.cells[cell], due(cell))));
+    strips.push(line(" filled").put(Ink::Good, filled).text());
+    if record.protection.is_some() {
+        let mut breaker = line(" breaker");
+        for state in record.states().take(cells) {
+            breaker = breaker.put(Ink::of_state(state), state_glyph(state));
+        }
+        strips.push(breaker.text());
+    }
     strips
 }
 
 pub(crate) fn entry_line(entry: &Entry, room: usize, colour: bool) -> String {
     let line = Line::new(room, colour).put(Ink::Faint, stamp(entry.at)).put(Ink::Plain, "  ");
     match &entry.what {
+        What::Load { words } => line.put(Ink::Note, "load     ").put(Ink::Plain, words),
         What::Script { phase, words } => line.put(Ink::of_phase(phase), "script   ").put(Ink::Plain, words),
         What::Breaker { from, to, cause, spent } => line
             .put(Ink::of_state(*to), "breaker  ")

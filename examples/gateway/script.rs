@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use crate::desk::Mood;
 use crate::process::Venue;
-use crate::venue::Mood;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
@@ -13,7 +13,9 @@ pub(crate) enum Action {
     Stall,
     Resume,
     Slow(Duration),
-    Flaky,
+    /// One order in so many is answered `Unavailable`.
+    Flaky(u32),
+    Hiccups(u32),
     Recover,
 }
 
@@ -27,25 +29,52 @@ pub(crate) struct Step {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scale {
     pub(crate) length: Duration,
-    /// How long a caller waits for a connection or an answer.
+    /// How long after it fell due an answer to an order is worth something; a caller without protection
+    /// waits as long for it.
     pub(crate) patience: Duration,
+    /// How long a protected order may take, all attempts together.
+    pub(crate) deadline: Duration,
+    /// How long a protected caller waits for a connection or an answer, at each attempt.
+    pub(crate) attempt: Duration,
+    /// A call out for so long counts as a failure.
+    pub(crate) hung: Duration,
     /// A call as long as this is slow.
     pub(crate) slow: Duration,
     /// Recovery timeout of the breaker, and the length of its window.
     pub(crate) recovery: Duration,
+    /// How long the exchange serves nobody after more orders than it allows.
+    pub(crate) ban: Duration,
 }
 
 impl Scale {
     pub(crate) fn scripted(length: Duration) -> Self {
         let patience = (length / 60).clamp(Duration::from_millis(50), Duration::from_millis(200));
         let recovery = (length / 24).clamp(Duration::from_millis(100), Duration::from_millis(500));
-        Self { length, patience, slow: patience / 8, recovery }
+        let ban = (length / 15).clamp(Duration::from_millis(100), Duration::from_secs(1));
+        Self::of(length, patience, patience / 8, recovery, ban)
     }
 
     /// For a service that we know nothing about and do nothing to.
     pub(crate) fn target(length: Duration) -> Self {
         let recovery = Duration::from_secs(1);
-        Self { length, patience: Duration::from_millis(250), slow: Duration::from_millis(100), recovery }
+        Self::of(length, Duration::from_millis(250), Duration::from_millis(100), recovery, Duration::ZERO)
+    }
+
+    fn of(length: Duration, patience: Duration, slow: Duration, recovery: Duration, ban: Duration) -> Self {
+        // The system's timers are some milliseconds late.
+        let deadline = patience * 9 / 10;
+        // Room for two attempts.
+        let attempt = deadline / 2;
+        Self { length, patience, deadline, attempt, hung: attempt * 9 / 10, slow, recovery, ban }
+    }
+
+    fn part(&self, sixtieths: u32) -> Duration {
+        self.length * sixtieths / 60
+    }
+
+    /// From when to when the load surges.
+    pub(crate) fn surge(&self) -> [Duration; 2] {
+        [self.part(54), self.part(58)]
     }
 
     /// How late the venue answers when it is slow: slow by the rule, yet within the caller's patience.
@@ -54,19 +83,21 @@ impl Scale {
     }
 }
 
-/// The script: faults with a quiet stretch after each, in 48ths of the run.
+/// The script: faults with a quiet stretch after each, in 60ths of the run.
 pub(crate) fn faults(scale: &Scale) -> Vec<Step> {
     [
-        (6, Action::Kill),
-        (12, Action::Restart),
-        (17, Action::Stall),
-        (25, Action::Resume),
-        (29, Action::Slow(scale.slow_answer())),
-        (35, Action::Recover),
-        (39, Action::Flaky),
-        (44, Action::Recover),
+        (4, Action::Kill),
+        (10, Action::Restart),
+        (14, Action::Stall),
+        (21, Action::Resume),
+        (25, Action::Slow(scale.slow_answer())),
+        (31, Action::Recover),
+        (35, Action::Flaky(2)),
+        (40, Action::Recover),
+        (44, Action::Hiccups(8)),
+        (51, Action::Recover),
     ]
-    .map(|(part, action)| Step { at: scale.length * part / 48, action })
+    .map(|(part, action)| Step { at: scale.part(part), action })
     .into()
 }
 
@@ -77,9 +108,15 @@ impl Action {
             Self::Kill => "killed",
             Self::Stall => "stalled",
             Self::Slow(_) => "slow",
-            Self::Flaky => "flaky",
+            Self::Flaky(_) => "flaky",
+            Self::Hiccups(_) => "hiccups",
             Self::Restart | Self::Resume | Self::Recover => "well",
         }
+    }
+
+    /// Whether the venue takes orders from this step on, however badly.
+    pub(crate) fn leaves_it_up(self) -> bool {
+        !matches!(self, Self::Kill | Self::Stall)
     }
 
     /// Does it, and says in words what was done.
@@ -106,9 +143,10 @@ impl Action {
                 venue.tell(Mood::Slow(by))?;
                 format!("venue slow: each answer {} ms late", by.as_millis())
             }
-            Self::Flaky => {
-                venue.tell(Mood::Flaky)?;
-                "venue flaky: every other order answered 'unavailable'".into()
+            Self::Flaky(one_in) | Self::Hiccups(one_in) => {
+                venue.tell(Mood::Flaky(one_in))?;
+                let phase = self.phase();
+                format!("venue {phase}: one order in {one_in} answered 'unavailable'")
             }
             Self::Recover => {
                 venue.tell(Mood::Well)?;

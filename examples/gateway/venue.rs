@@ -6,66 +6,14 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::wire::{self, Order, Verdict};
-
-/// The venue declines larger orders.
-pub(crate) const LARGEST_ORDER: u32 = 1_000;
-
-/// How the venue treats orders; spoken as one line of text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mood {
-    Well,
-    /// Each answer is this late.
-    Slow(Duration),
-    /// Every other order is answered `Unavailable`.
-    Flaky,
-}
-
-impl Mood {
-    pub(crate) fn to_line(self) -> String {
-        match self {
-            Self::Well => "well\n".into(),
-            Self::Slow(delay) => format!("slow {}\n", delay.as_millis()),
-            Self::Flaky => "flaky\n".into(),
-        }
-    }
-
-    fn from_line(line: &str) -> Option<Self> {
-        match line.trim() {
-            "well" => Some(Self::Well),
-            "flaky" => Some(Self::Flaky),
-            line => {
-                let millis = line.strip_prefix("slow ")?.parse().ok()?;
-                Some(Self::Slow(Duration::from_millis(millis)))
-            }
-        }
-    }
-}
-
-struct Desk {
-    mood: Mood,
-    orders: u64,
-}
-
-impl Desk {
-    fn take(&mut self, order: &Order) -> (Duration, Verdict) {
-        self.orders += 1;
-        let delay = if let Mood::Slow(delay) = self.mood { delay } else { Duration::ZERO };
-        let verdict = if self.mood == Mood::Flaky && self.orders % 2 == 1 {
-            Verdict::Unavailable
-        } else if order.quantity > LARGEST_ORDER {
-            Verdict::Declined
-        } else {
-            Verdict::Filled
-        };
-        (delay, verdict)
-    }
-}
+use crate::desk::{Desk, Mood};
+use crate::exchange::{Allowance, Meter};
+use crate::wire;
 
 /// Runs the venue. Its first line on standard output is `port N`, or `error N` with the system's error.
-pub(crate) fn run(port: u16) -> ExitCode {
+pub(crate) fn run(port: u16, allowance: Option<Allowance>) -> ExitCode {
     die_with_parent();
     let listener = match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
         Ok(listener) => listener,
@@ -76,7 +24,8 @@ pub(crate) fn run(port: u16) -> ExitCode {
         }
     };
     let port = listener.local_addr().map_or(port, |address| address.port());
-    let desk = Arc::new(Mutex::new(Desk { mood: Mood::Well, orders: 0 }));
+    let meter = allowance.map(|allowance| Meter::new(allowance, Instant::now()));
+    let desk = Arc::new(Mutex::new(Desk::new(meter)));
     let at_the_door = Arc::clone(&desk);
     thread::spawn(move || welcome(&listener, &at_the_door));
     if writeln!(io::stdout(), "port {port}").is_err() {
@@ -85,7 +34,7 @@ pub(crate) fn run(port: u16) -> ExitCode {
     for line in io::stdin().lines().map_while(Result::ok) {
         match Mood::from_line(&line) {
             Some(mood) => desk.lock().unwrap_or_else(PoisonError::into_inner).mood = mood,
-            None => eprintln!("gateway venue: {line:?} is none of: well, flaky, slow MILLISECONDS"),
+            None => eprintln!("gateway venue: {line:?} is none of: well, slow MILLISECONDS, flaky N"),
         }
     }
     ExitCode::SUCCESS

@@ -20,8 +20,12 @@ pub(crate) enum Verdict {
     Filled,
     /// A business answer: the venue is well and does not want this order.
     Declined,
-    /// The venue cannot serve anyone right now.
+    /// The venue cannot serve this order right now.
     Unavailable,
+    /// The order was filled when it came for the first time, and is not filled again.
+    FilledBefore,
+    /// The client sent more than it is allowed, and is not served for a while.
+    Banned,
 }
 
 pub(crate) fn write_order(to: &mut impl Write, order: &Order) -> io::Result<()> {
@@ -51,6 +55,8 @@ pub(crate) fn write_answer(to: &mut impl Write, id: u64, verdict: Verdict) -> io
         Verdict::Filled => 0,
         Verdict::Declined => 1,
         Verdict::Unavailable => 2,
+        Verdict::FilledBefore => 3,
+        Verdict::Banned => 4,
     };
     write_frame(to, &body)
 }
@@ -63,6 +69,8 @@ pub(crate) fn read_answer(from: &mut impl Read, id: u64) -> io::Result<Verdict> 
             0 => Ok(Verdict::Filled),
             1 => Ok(Verdict::Declined),
             2 => Ok(Verdict::Unavailable),
+            3 => Ok(Verdict::FilledBefore),
+            4 => Ok(Verdict::Banned),
             _ => Err(stranger("a verdict")),
         },
         _ => Err(stranger("the answer to the order sent")),

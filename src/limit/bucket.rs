@@ -307,8 +307,7 @@ impl Bucket {
             // What takes longer than a word can count takes for ever.
             let missing = u64::try_from(missing.max(0)).ok().filter(|missing| *missing < SPAN * 8)?;
             slot.wait(missing, now)
-        });
-        wait.map(|wait| now.saturating_add(wait))
+        })
     }
 
     fn reconfigure(&self, rate: f64, capacity: u64, now: u64) -> Result<(), ConfigError> {

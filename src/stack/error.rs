@@ -25,7 +25,7 @@ pub enum ProtectionError<E> {
     /// The circuit was open; the call did not run.
     Open(CircuitOpenError),
     /// The call ran and gave this error. The retry passes it on as it is when it is one that no other
-    /// attempt would help.
+    /// attempt would help, and the first.
     Service(E),
     /// The retry gave up; what the last attempt came to is in it.
     GaveUp(Box<RetryError<ProtectionError<E>>>),
@@ -88,10 +88,11 @@ impl<E> ProtectionError<E> {
         }
     }
 
-    /// What a retry makes of its end: what was not to be retried goes on unchanged.
+    /// What a retry makes of its end: what was not to be retried goes on unchanged. Not so after a retry, or a
+    /// refusal of the last attempt would hide that an earlier one ran.
     pub(super) fn after_retry(ended: RetryError<Self>) -> Self {
         match ended.reason {
-            StopReason::NotRetryable | StopReason::OpenCircuit => ended.error,
+            StopReason::NotRetryable | StopReason::OpenCircuit if ended.attempts == 1 => ended.error,
             _ => Self::GaveUp(Box::new(ended)),
         }
     }
