@@ -138,7 +138,7 @@ fn no_decision_reads_a_fast_word_in_slow_units() {
     check(2, &[Mutant::TermsAfterWord, Mutant::WordRelaxed], || retuned(1e9, 1.0));
 }
 
-/// Four changes, the last of which writes over the terms that the bucket was built with, while one who was
+/// As many changes as there are sets of terms in a model, the last of which writes over the terms that the bucket was built with, while one who was
 /// refused under these still reads them.
 fn replaced(ask: fn(&Bucket) -> Result<(), RateLimitExceeded>) {
     let bucket = begun(1.0, 1, 1);
@@ -150,7 +150,7 @@ fn replaced(ask: fn(&Bucket) -> Result<(), RateLimitExceeded>) {
         assert_eq!(fast, refused.retry_after < Duration::from_millis(1), "{refused:?}");
     });
     let changer = spawn(&bucket, |b| {
-        for (rate, capacity) in [(1.0, 2), (1.0, 3), (1.0, 4), (1e9, 1_000)] {
+        for (rate, capacity) in [(1.0, 2), (1e9, 1_000)] {
             b.reconfigure_at(rate, capacity, 0).expect("valid settings");
         }
     });
