@@ -21,7 +21,8 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use self::core::Core;
+use self::core::{At, Core, OwnTime};
+use self::token::Answer;
 use crate::error::Rejected;
 use crate::observe::{self, Live};
 use crate::word::breaker::CircuitState;
@@ -86,7 +87,10 @@ impl CircuitBreaker {
     /// [`Rejected`] says why the call may not be made, and when to ask again.
     #[inline(always)]
     pub fn try_acquire(&self) -> Result<Permit<'_>, Rejected> {
-        Ok(Permit::new(&self.core, self.admit()?))
+        match self.core.admit_with(OwnTime) {
+            Ok(token) => Ok(Permit::new(&self.core, token)),
+            Err(refusal) => Err(refusal.rejected()),
+        }
     }
 
     /// [`try_acquire`](Self::try_acquire) at `now`. Give the permit's result with a time too; dropped, it
@@ -125,7 +129,7 @@ impl CircuitBreaker {
     /// As [`try_acquire`](Self::try_acquire).
     #[inline(always)]
     pub fn admit(&self) -> Result<Token, Rejected> {
-        self.core.admit_with(|| self.now())
+        self.core.admit_with(OwnTime).map_err(Answer::rejected)
     }
 
     /// [`admit`](Self::admit) at `now`: nanoseconds from any origin, Unix time included, as long as one
@@ -136,20 +140,20 @@ impl CircuitBreaker {
     /// As [`try_acquire`](Self::try_acquire).
     #[inline(always)]
     pub fn admit_at(&self, now: u64) -> Result<Token, Rejected> {
-        self.core.admit_with(|| now)
+        self.core.admit_with(At(now)).map_err(Answer::rejected)
     }
 
     /// Records how the call of `token` ended; gives the transition that it made, if any. A result of an
     /// older epoch is counted as late and changes nothing.
     #[inline(always)]
     pub fn record(&self, token: Token, outcome: Outcome) -> Option<Transition> {
-        self.core.record_with(token, outcome, || self.now())
+        self.core.record_with(token, outcome, OwnTime)
     }
 
     /// [`record`](Self::record) at `now`.
     #[inline(always)]
     pub fn record_at(&self, token: Token, outcome: Outcome, now: u64) -> Option<Transition> {
-        self.core.record_with(token, outcome, || now)
+        self.core.record_with(token, outcome, At(now))
     }
 
     /// Records a result for a caller who could not keep its token: it is applied to the present state.
@@ -166,7 +170,7 @@ impl CircuitBreaker {
         let word = self.core.hot.word.load();
         let token = Token::untimed(word.epoch());
         let token = if word.state() == CircuitState::HalfOpen { token.as_probe() } else { token };
-        self.core.record_with(token, outcome, || now)
+        self.core.record_with(token, outcome, At(now))
     }
 
     /// All breakers that are alive, whoever holds them; in no particular order.

@@ -13,6 +13,8 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::sync::{AtomicU64, Ordering};
+
 pub use coarse::CoarseClock;
 pub use manual::ManualClock;
 
@@ -76,10 +78,25 @@ impl Clock {
     /// The time now, in nanoseconds since the clock's anchor.
     #[inline(always)]
     pub fn now(&self) -> u64 {
+        match self.shared() {
+            Ok(shared) => shared.load(Ordering::Relaxed),
+            Err(precise) => precise.now(),
+        }
+    }
+
+    /// The time, if it is one load away.
+    #[inline(always)]
+    pub(crate) fn glance(&self) -> Option<u64> {
+        self.shared().ok().map(|shared| shared.load(Ordering::Relaxed))
+    }
+
+    /// Where the time is stored, or the counter that has to be read for it.
+    #[inline(always)]
+    fn shared(&self) -> Result<&SharedNow, &'static Precise> {
         match &self.0 {
-            Source::Precise(precise) => precise.now(),
-            Source::Coarse(coarse) => coarse.now(),
-            Source::Manual(manual) => manual.now(),
+            Source::Precise(precise) => Err(precise),
+            Source::Coarse(coarse) => Ok(coarse.shared()),
+            Source::Manual(manual) => Ok(manual.shared()),
         }
     }
 }
@@ -119,7 +136,7 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 }
 
 /// A stored time that only grows, shared by its readers.
-type SharedNow = Arc<crossbeam_utils::CachePadded<crate::sync::AtomicU64>>;
+type SharedNow = Arc<crossbeam_utils::CachePadded<AtomicU64>>;
 
 #[cfg(all(test, not(fusewire_loom)))]
 mod tests {

@@ -1,16 +1,22 @@
-//! A lock-free circuit breaker, cheap enough to sit inside the order path of a trading server or the tick
-//! of a game server.
+//! Lock-free circuit breakers, rate limiters and retries, cheap enough to sit inside the order path of a
+//! trading server or the tick of a game server.
 //!
-//! Start with [`CircuitBreaker::builder`]. The rooms:
+//! Start with [`CircuitBreaker::builder`], [`RateLimiter::builder`], [`retry()`](retry::retry), or with
+//! [`Protection`], which puts them around one call. The rooms:
 //!
 //! - [`breaker`]: [`CircuitBreaker`], its permits and tokens, its rules and their configuration, snapshots;
-//! - [`mod@retry`]: [`retry()`](retry::retry), [`Retry`], [`RetryBudget`]: attempts again, with growing waits;
+//! - [`limit`]: [`TokenBucketRateLimiter`], [`SlidingWindowRateLimiter`], [`RateLimiter`], [`LimitSet`], what
+//!   they have in common ([`Limiter`]), waiting and leases;
+//! - [`mod@retry`]: [`Retry`], [`RetryConfig`], [`RetryBudget`]: attempts again, with growing waits;
+//! - [`stack`]: [`Protection`], the three in one, with one error;
 //! - [`registry`]: [`Registry`], breakers by name;
 //! - [`observe`]: [`EventQueue`] and [`Dispatcher`] for changes of state, [`DirtySet`] for whoever publishes
-//!   the counts of many breakers, the directory of all live ones;
+//!   the counts of many breakers, the directory of all live instances;
 //! - [`clock`]: [`Clock`], precise, coarse or manual; every operation that reads one has a twin that takes
 //!   the caller's `now`;
 //! - [`error`]: what can be refused.
+//!
+//! Feature `tokio` (off by default) adds timers for whoever waits: `retry_async`, `until_ready`.
 //!
 //! ```
 //! use fusewire::{CallError, CircuitBreaker};
@@ -37,6 +43,7 @@ pub mod limit;
 pub mod observe;
 pub mod registry;
 pub mod retry;
+pub mod stack;
 
 mod sync;
 mod tally;
@@ -47,6 +54,7 @@ mod word;
 #[cfg(fusewire_loom)]
 #[allow(missing_docs, reason = "documented where they are internal")]
 pub mod model {
+    pub use crate::limit::model::{Estimate, Refusal, Ring, Rule};
     pub use crate::observe::model::{Journal, Record};
     pub use crate::sync::{AtomicU64, Mutant, Ordering, with_mutant};
     pub use crate::tally::Tally;
@@ -65,7 +73,8 @@ pub use error::{
     RejectReason, Rejected, Retryable,
 };
 pub use limit::{
-    LeaseHandle, Limiter, LimiterTotals, RateLimiter, RateLimiterBuilder, Reservation, TokenBucketBuilder,
+    LeaseHandle, LimitSet, LimitSetBuilder, Limiter, LimiterTotals, RateLimiter, RateLimiterBuilder,
+    Reservation, SlidingWindowRateLimiter, SlidingWindowRateLimiterBuilder, TokenBucketBuilder,
     TokenBucketRateLimiter,
 };
 pub use observe::{DirtySet, Dispatcher, Event, EventQueue};
@@ -73,14 +82,22 @@ pub use registry::Registry;
 #[cfg(feature = "tokio")]
 pub use retry::retry_async;
 pub use retry::{Jitter, Retry, RetryBudget, RetryConfig, RetryError, retry};
+pub use stack::{Protection, ProtectionBuilder, ProtectionError, RefusedBy};
 pub use word::breaker::{Cause, CircuitState};
 
-/// The README's examples are tests.
+/// The examples of the README and of the book are tests.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
-
-/// So are those of the chapter on retries.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/retry.md")]
-struct RetryChapter;
+mod book {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/guide.md")]
+    struct Guide;
+    #[doc = include_str!("../docs/limiters.md")]
+    struct Limiters;
+    #[doc = include_str!("../docs/retry.md")]
+    struct Retry;
+    #[doc = include_str!("../docs/sliding-windows.md")]
+    struct SlidingWindows;
+    #[doc = include_str!("../docs/stack.md")]
+    struct Stack;
+}

@@ -8,9 +8,13 @@
 mod bucket;
 mod builder;
 mod counters;
+mod estimate;
 mod lease;
 mod queue;
 mod rate;
+mod ring;
+mod set;
+mod sliding;
 mod terms;
 mod wait;
 
@@ -22,7 +26,19 @@ pub use counters::LimiterTotals;
 pub use lease::LeaseHandle;
 pub use queue::{Source, Ticket, Turn, WaitQueue};
 pub use rate::RateLimiter;
+pub use set::{LimitSet, LimitSetBuilder};
+pub use sliding::{SlidingWindowRateLimiter, SlidingWindowRateLimiterBuilder};
 pub use wait::Reservation;
+
+/// The greatest limit that is logged: a ring of 2^24 times, 128 MiB.
+const MAX_LOGGED: u64 = (1 << 24) - 1;
+
+/// For the models, which drive the protocols themselves.
+#[cfg(fusewire_loom)]
+pub(crate) mod model {
+    pub use super::estimate::Estimate;
+    pub use super::ring::{Refusal, Ring, Rule};
+}
 
 /// What every limiter can be asked. The forms without a time take it from the limiter's own clock.
 pub trait Limiter {

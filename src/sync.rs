@@ -122,12 +122,28 @@ pub enum Mutant {
     NoSecondLook,
     /// A window opens the hot edge without looking whether it was replaced.
     EdgeUnchecked,
+    /// A bucket begins whatever its word shows.
+    BeginTwice,
+    /// The beginning of a bucket's line is that of whoever wrote it last.
+    BeginStores,
     /// A bucket's word names terms that are not written yet.
     TermsAfterWord,
+    /// No fence before terms are written over older ones.
+    TermsNoFence,
+    /// A refusal is made without looking whether its terms were being replaced.
+    TermsUnchecked,
     /// A refused request writes to the bucket.
     RefusalWrites,
     /// A queue does not hold back those who do not wait.
     QueueNoHold,
+    /// The hold on those who do not wait is set after the lock that covers the queue is released.
+    QueueHoldsLate,
+    /// A waker is kept in a second look at the queue.
+    QueueWakerLate,
+    /// The request that comes to the head of a queue is not told.
+    QueueHeadUntold,
+    /// A queue is served before the terms change instead of after.
+    ServedBeforeChange,
     /// A request that left the queue is served all the same.
     QueueServesLeft,
     /// A lease gives back what it was given, whatever it spent.
@@ -136,6 +152,32 @@ pub enum Mutant {
     LeaseForgetsTerms,
     /// A budget takes what lapsed for what was spent, so that an old sum gives back what others paid.
     BudgetForgetsSpent,
+    /// A ring's slot is stored where it must be compared and exchanged.
+    RingStoreForCas,
+    /// A slot is taken although the head only lags behind it.
+    RingNoLag,
+    /// A ring is judged without looking whether its head moved meanwhile.
+    RingNoRecheck,
+    /// A ring's slots and head are read and written with Relaxed ordering.
+    RingRelaxed,
+    /// A ring's head moves before the slot is written.
+    RingHeadFirst,
+    /// A refused request leaves its time in the ring.
+    RingWriteOnRefusal,
+    /// Only the first of a ring's rules is asked.
+    RingFirstRuleOnly,
+    /// A word of two counters is stored where it must be compared and exchanged.
+    EstimateStoreForCas,
+    /// A bucket begins while the one before may still be counted in.
+    EstimateNoSeal,
+    /// The words of two counters are read without looking at the first again.
+    EstimateNoRecheck,
+    /// The words of two counters are read and written with Relaxed ordering.
+    EstimateRelaxed,
+    /// A lease that gives back looks for a queue before it does so, not as it does.
+    LeaseLooksFirst,
+    /// A lease takes the number of changes for that of its terms.
+    LeaseCountsChanges,
 }
 
 /// `strong`, or `Relaxed` when the model planted `fault`.

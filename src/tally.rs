@@ -50,6 +50,12 @@ impl<const C: usize> Tally<C> {
         }
     }
 
+    /// As [`add`](Self::add) in the lane that the calling thread owns; without one, nothing is counted.
+    #[inline(always)]
+    pub fn add_if_owned(&self, lane: usize, counter: usize) -> Option<u64> {
+        Some(Self::add_in(self.owned.get(lane)?, counter, 1))
+    }
+
     /// The first count of a thread, and every count of a thread without a lane here.
     #[cold]
     #[inline(never)]

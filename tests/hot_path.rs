@@ -9,8 +9,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use fusewire::{
-    CircuitBreaker, CircuitBreakerBuilder, Clock, EventQueue, ManualClock, RejectReason, Retry, RetryBudget,
-    RetryConfig, WindowConfig, retry,
+    CircuitBreaker, CircuitBreakerBuilder, Clock, EventQueue, LimitSet, Limiter, ManualClock, RejectReason,
+    Retry, RetryBudget, RetryConfig, SlidingWindowRateLimiter, WindowConfig, retry,
 };
 
 thread_local! {
@@ -169,13 +169,45 @@ fn retries() -> Vec<Case> {
     ]
 }
 
+/// Admitted and refused in turn, by a clock that goes on by a window at every other request.
+fn limited(name: &'static str, limiter: impl Limiter + 'static) -> Case {
+    let mut now = 0;
+    Case::new(name, move || {
+        now += 100;
+        assert!(black_box(&limiter).try_acquire_at(now).is_ok());
+        let refused = limiter.try_acquire_at(now).expect_err("one in a window");
+        assert_eq!(black_box(refused).limit, 1);
+        black_box((limiter.remaining_at(now), limiter.peek_at(1, now + 100).is_ok()));
+    })
+}
+
+fn sliding() -> Vec<Case> {
+    let window = Duration::from_nanos(100);
+    let sliding = || SlidingWindowRateLimiter::builder("hot").max_requests(1).window(window);
+    let set = LimitSet::builder("hot").limit(1, window).limit(100, window).limit(2, window);
+    let clocked = SlidingWindowRateLimiter::builder("hot").clock(coarse()).build().expect("defaults");
+    vec![
+        limited("sliding window", sliding().build().expect("a valid configuration")),
+        limited("set of limits", set.build().expect("a valid configuration")),
+        // Two windows apart, nothing is left of the estimate either.
+        limited("sliding window, approximate", {
+            let half = sliding().window(window / 2).approximate();
+            half.build().expect("a valid configuration")
+        }),
+        Case::new("sliding window, coarse clock", move || {
+            black_box(clocked.try_acquire().is_ok());
+        }),
+    ]
+}
+
 fn cases() -> Vec<Case> {
-    let mut cases = breakers();
+    let mut cases = breaker_cases();
+    cases.extend(sliding());
     cases.extend(retries());
     cases
 }
 
-fn breakers() -> Vec<Case> {
+fn breaker_cases() -> Vec<Case> {
     let consecutive = || breaker(|builder| builder.failure_threshold(u32::MAX));
     let (success, failure, ignored, cancelled, call, raw) =
         (consecutive(), consecutive(), consecutive(), consecutive(), consecutive(), consecutive());
@@ -272,6 +304,27 @@ fn a_breaker_takes_as_many_bytes_as_documented() {
     println!("hung calls {hung}; an event of a queue's capacity {event}");
     assert!(one <= 1024, "1 KiB, with its entry in the directory");
     assert!(stripe <= 136 && ten <= 640 && bucket <= 40 && hung <= 2560 && event <= 44);
+}
+
+/// What docs/sliding-windows.md says.
+#[test]
+fn a_log_takes_as_many_bytes_as_documented() {
+    let bytes = |limit: u64| {
+        let before = BYTES.get();
+        let set = LimitSet::builder("hot").limit(limit, Duration::from_secs(1)).stripes(1).build();
+        let held = BYTES.get() - before;
+        drop(set.expect("a valid configuration"));
+        held
+    };
+    // The first entry of a directory makes room for more.
+    let _ = bytes(1);
+    let small = bytes(1);
+    println!("a set of one limit of 1: {small}");
+    assert!(small <= 1024, "1 KiB, with its entry in the directory");
+    let documented = [(100, 128), (1_000, 1_024), (160_000, 262_144), (1_000_000, 1_048_576)];
+    for (limit, slots) in documented.into_iter().chain([((1 << 24) - 1, 1 << 24)]) {
+        assert_eq!(bytes(limit) - small, 8 * (slots - 2), "a limit of {limit}");
+    }
 }
 
 const CHILD: &str = "FUSEWIRE_HOT_PATH_CHILD";

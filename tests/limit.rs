@@ -2,11 +2,27 @@
 
 use std::time::Duration;
 
-use fusewire::{Clock, Limiter, ManualClock, TokenBucketRateLimiter};
+use fusewire::{Clock, Limiter, ManualClock, RateLimiter, TokenBucketRateLimiter};
+
+const SECOND: u64 = 1_000_000_000;
 
 fn bucket(clock: &ManualClock, rate: f64, capacity: u64) -> TokenBucketRateLimiter {
     let builder = TokenBucketRateLimiter::builder("test").rate(rate).capacity(capacity);
     builder.clock(Clock::from(clock)).build().expect("a valid bucket")
+}
+
+/// A bucket that is given every time.
+fn timed(rate: f64, capacity: u64) -> TokenBucketRateLimiter {
+    bucket(&ManualClock::new(), rate, capacity)
+}
+
+/// How many single tokens it gives at `now`.
+fn drain(bucket: &TokenBucketRateLimiter, now: u64) -> u64 {
+    let mut got = 0;
+    while bucket.try_acquire_at(now).is_ok() {
+        got += 1;
+    }
+    got
 }
 
 #[test]
@@ -59,4 +75,98 @@ fn a_lease_spends_what_was_debited_and_gives_the_rest_back() {
     assert_eq!((bucket.remaining(), lease.left()), (68, 22));
     drop(lease);
     assert_eq!(bucket.remaining(), 90);
+}
+
+#[test]
+fn changes_at_times_that_go_back_and_forth_make_no_tokens() {
+    let bucket = timed(10.0, 10);
+    assert_eq!(drain(&bucket, 0), 10);
+    let mut got = 0;
+    for _ in 0..10 {
+        bucket.reconfigure_at(10.0, 10, SECOND).expect("valid");
+        bucket.reconfigure_at(10.0, 10, 0).expect("valid");
+        got += drain(&bucket, SECOND);
+    }
+    assert!((9..=10).contains(&got), "{got} tokens in a second at ten a second");
+}
+
+#[test]
+fn a_lease_that_is_returned_by_a_clock_that_lags_makes_no_tokens() {
+    let bucket = timed(1e9, 10);
+    let mut lease = bucket.lease_handle(10).expect("a valid batch");
+    lease.try_acquire_at(100).expect("full");
+    bucket.try_acquire_n_at(10, 200).expect("full again");
+    lease.give_back_at(100);
+    bucket.try_acquire_at(200).expect_err("ten were given at this time");
+}
+
+#[test]
+fn one_request_a_nanosecond_is_allowed_for_any_window() {
+    for nanos in (1..2_000).chain([9_007_199_254_740_993, 1 << 56]) {
+        let builder = RateLimiter::builder("dense").max_requests(nanos).window(Duration::from_nanos(nanos));
+        builder.build().expect("a request a nanosecond");
+    }
+    let over = RateLimiter::builder("denser").max_requests(8).window(Duration::from_nanos(7)).build();
+    assert_eq!(over.expect_err("more than one").field(), "max_requests");
+}
+
+#[test]
+fn a_bucket_outlives_the_line_that_its_word_has_room_for() {
+    const YEARS: u64 = 54 * 365 * 86_400 * SECOND;
+    for origin in [0, 1_000] {
+        let bucket = timed(1.0, 10);
+        bucket.try_acquire_n_at(10, origin).expect("the first");
+        let mut lease = bucket.lease_handle(5).expect("a valid batch");
+        lease.try_acquire_at(origin + 5 * SECOND).expect("five seconds");
+        for at in [YEARS, 2 * YEARS, 4 * YEARS] {
+            assert_eq!(bucket.remaining_at(at), 10);
+            bucket.try_acquire_n_at(10, at).expect("idle for long");
+            let refused = bucket.try_acquire_at(at).expect_err("empty");
+            assert!(refused.retry_after <= Duration::from_nanos(SECOND + 3), "{refused:?}");
+            assert_eq!(drain(&bucket, at + 7 * SECOND + 3), 7);
+            let reservation = bucket.reserve_at(2, at + 7 * SECOND + 3).expect("it fills");
+            assert!(reservation.is_ready_at(at + 9 * SECOND + 3));
+            assert_eq!(bucket.remaining_at(at + 12 * SECOND + 6), 3);
+        }
+        lease.give_back_at(4 * YEARS);
+        assert_eq!(bucket.remaining_at(4 * YEARS + 9 * SECOND), 0, "it was given long ago");
+    }
+}
+
+#[test]
+fn a_queue_outlives_the_line_that_its_word_has_room_for() {
+    const YEARS: u64 = 40 * 365 * 86_400 * SECOND;
+    let bucket = timed(1.0, 10);
+    bucket.try_acquire_n_at(10, 0).expect("full");
+    // The bucket is empty where the line ends.
+    bucket.try_acquire_n_at(10, YEARS).expect("full");
+    let reservation = bucket.reserve_at(10, YEARS + SECOND).expect("it fills");
+    assert_eq!(reservation.ready_at() / SECOND, YEARS / SECOND + 10);
+    assert!(!reservation.is_ready_at(YEARS + 10 * SECOND - 1));
+    assert!(reservation.is_ready_at(YEARS + 10 * SECOND + 3));
+}
+
+#[test]
+fn a_change_by_a_clock_that_lags_does_not_make_a_debt_of_the_tokens_given_meanwhile() {
+    let bucket = timed(1e9, 10);
+    bucket.try_acquire_n_at(10, 0).expect("full");
+    bucket.try_acquire_n_at(10, SECOND).expect("full");
+    // Ten at ten a second, by somebody who read the clock a while ago.
+    bucket.reconfigure_at(10.0, 10, 1_000).expect("valid");
+    let refused = bucket.try_acquire_at(SECOND).expect_err("empty");
+    assert!(refused.retry_after <= Duration::from_millis(100) + Duration::from_nanos(3), "{refused:?}");
+    assert_eq!(drain(&bucket, 2 * SECOND + 3), 10);
+}
+
+#[test]
+fn whoever_lags_behind_a_change_gets_nothing_early() {
+    let bucket = timed(10.0, 10);
+    assert_eq!(drain(&bucket, SECOND), 10);
+    bucket.reconfigure_at(10.0, 10, 2 * SECOND + 3).expect("valid");
+    assert_eq!(drain(&bucket, SECOND), 0, "what flowed in within the next second");
+    assert_eq!(drain(&bucket, SECOND + SECOND / 2 + 6), 5);
+    assert_eq!(drain(&bucket, 2 * SECOND + 6), 5);
+    // A jump of half a century ahead and back.
+    bucket.try_acquire_at(1_700_000_000 * SECOND).expect("full");
+    assert_eq!(drain(&bucket, 2 * SECOND + 6), 0);
 }

@@ -1,6 +1,6 @@
 //! Each fuzz body over random bytes.
 
-use fusewire_fuzz_bodies::{Body, breaker, budget, hung, retry, window};
+use fusewire_fuzz_bodies::{Body, breaker, budget, hung, retry, sliding, window};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -40,4 +40,9 @@ fn retries_decide_as_documented() {
 #[test]
 fn the_budget_agrees_with_an_exact_account() {
     check(budget, 3_000, 400);
+}
+
+#[test]
+fn sliding_windows_agree_with_a_list_of_admissions() {
+    check(sliding, 1_000, 500);
 }

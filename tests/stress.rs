@@ -8,8 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use fusewire::{
-    Cause, CircuitBreaker, CircuitBreakerBuilder, CircuitState, Clock, EventQueue, ManualClock, Outcome,
-    Permit, RejectReason, Retry, RetryBudget, RetryConfig, SlowCalls, Token, WindowConfig,
+    Cause, CircuitBreaker, CircuitBreakerBuilder, CircuitState, Clock, EventQueue, LimitSet, Limiter,
+    LimiterTotals, ManualClock, Outcome, Permit, RejectReason, Retry, RetryBudget, RetryConfig,
+    SlidingWindowRateLimiter, SlowCalls, Token, WindowConfig,
 };
 
 const THREADS: u64 = 4;
@@ -123,7 +124,7 @@ struct Rounds(Mutex<HashMap<u64, u32>>);
 
 impl Rounds {
     fn round(token: Token) -> u64 {
-        token.to_raw().1 >> 32
+        token.to_raw().1 & 0x3F_FFFF
     }
 
     /// After a probe was admitted: how many of its round are out or succeeded.
@@ -416,6 +417,115 @@ fn one_probe_at_a_time_is_one_call_at_a_time() {
         || (),
     );
     assert_eq!(breaker.totals().ignored + breaker.totals().cancelled, entered.into_inner());
+}
+
+/// An admission by a limiter.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Admitted {
+    /// The time that it was asked for with.
+    at: u64,
+    permits: u64,
+    /// How far the clock had gone on when it was there.
+    took: u64,
+}
+
+/// What threads at one limiter got, the earliest first, and how many permits were refused.
+fn at_limiter(
+    limiter: &(impl Limiter + Sync),
+    weights: u64,
+    mut beside: impl FnMut(),
+) -> (Vec<Admitted>, u64) {
+    let (admitted, refused) = (Mutex::new(Vec::new()), AtomicU64::new(0));
+    together(
+        |mut random| {
+            let mut mine = Vec::new();
+            for _ in 0..40_000 {
+                let n = 1 + random.below(weights);
+                // Now and then by a clock that is two microseconds behind.
+                let now = limiter.now().saturating_sub(random.below(8) / 7 * 2_000);
+                match limiter.try_acquire_n_at(n, now) {
+                    Ok(()) => mine.push(Admitted { at: now, permits: n, took: limiter.now() - now }),
+                    Err(_) => {
+                        refused.fetch_add(n, Ordering::Relaxed);
+                    }
+                }
+                if random.below(500) == 0 {
+                    thread::yield_now();
+                }
+            }
+            admitted.lock().expect("no panic under the lock").extend(mine);
+        },
+        &mut beside,
+    );
+    let mut admitted = admitted.into_inner().expect("no panic under the lock");
+    admitted.sort_unstable();
+    (admitted, refused.into_inner())
+}
+
+/// The most permits in any window, wherever it begins.
+fn densest(admitted: &[Admitted], window: Duration) -> u64 {
+    let window = window.as_nanos() as u64;
+    let (mut first, mut held, mut most) = (0, 0, 0);
+    for one in admitted {
+        held += one.permits;
+        while admitted[first].at + window <= one.at {
+            held -= admitted[first].permits;
+            first += 1;
+        }
+        most = most.max(held);
+    }
+    most
+}
+
+fn agree(totals: LimiterTotals, admitted: &[Admitted], refused: u64) {
+    let permits: u64 = admitted.iter().map(|one| one.permits).sum();
+    assert_eq!((totals.allowed, totals.refused), (permits, refused));
+    assert!(!admitted.is_empty());
+}
+
+#[test]
+fn no_window_holds_more_than_its_limit() {
+    for (limit, micros) in [(1, 20), (3, 40), (64, 500), (1_000, 3_000)] {
+        let window = Duration::from_micros(micros);
+        let builder = SlidingWindowRateLimiter::builder("stress").max_requests(limit).window(window);
+        let limiter = builder.build().expect("valid settings");
+        let (admitted, refused) = at_limiter(&limiter, 1, || assert!(limiter.remaining() <= limit));
+        agree(limiter.totals(), &admitted, refused);
+        assert_eq!(admitted.len() as u64 + refused, THREADS * 40_000);
+        let most = densest(&admitted, window);
+        assert!(most <= limit, "{most} of {limit} in {window:?}");
+    }
+}
+
+#[test]
+fn no_window_of_a_set_holds_more_than_its_limit() {
+    let limits = [(4, 30), (20, 400), (90, 4_000)].map(|(n, micros)| (n, Duration::from_micros(micros)));
+    let none = LimitSet::builder("stress");
+    let builder = limits.iter().fold(none, |set, (limit, window)| set.limit(*limit, *window));
+    let set = builder.build().expect("valid settings");
+    let (admitted, refused) = at_limiter(&set, 1, || assert!(set.remaining() <= 4));
+    agree(set.totals(), &admitted, refused);
+    for (limit, window) in limits {
+        let most = densest(&admitted, window);
+        assert!(most <= limit, "{most} of {limit} in {window:?}");
+    }
+}
+
+#[test]
+fn an_estimate_holds_less_than_twice_its_limit() {
+    for (limit, micros) in [(1, 20), (50, 100), (1_000, 2_000)] {
+        let window = Duration::from_micros(micros);
+        let builder = SlidingWindowRateLimiter::builder("stress").max_requests(limit).window(window);
+        let limiter = builder.approximate().build().expect("valid settings");
+        let weights = limit.min(5);
+        let (mut admitted, refused) = at_limiter(&limiter, weights, || assert!(limiter.remaining() <= limit));
+        agree(limiter.totals(), &admitted, refused);
+        // A thread that stalls on its way in is counted where the others are: what is promised of the
+        // times that were given, is promised if they lie no more than a window behind.
+        admitted.retain(|one| Duration::from_nanos(one.took) < window);
+        let most = densest(&admitted, window);
+        assert!(most <= 2 * limit, "{most} of {limit} in {window:?}");
+    }
 }
 
 #[test]

@@ -6,9 +6,9 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 
 use super::CircuitBreaker;
-use super::core::Core;
+use super::core::{Asked, Core, Now, OwnTime};
 use super::permit::abandon;
-use super::token::{Outcome, Token};
+use super::token::{Answer, Outcome, Token};
 use crate::error::{CallError, CircuitOpenError, Rejected};
 
 /// Every `Ok` is a success, every `Err` a failure.
@@ -20,12 +20,9 @@ fn by_result<T, E>(result: Result<&T, &E>) -> Outcome {
 impl CircuitBreaker {
     #[cold]
     #[inline(never)]
-    fn open_error(&self, rejected: Rejected) -> CircuitOpenError {
-        CircuitOpenError {
-            name: self.core.name.clone(),
-            reason: rejected.reason,
-            time_until_retry: rejected.retry_after,
-        }
+    fn open_error(&self, refusal: Answer) -> CircuitOpenError {
+        let Rejected { reason, retry_after } = refusal.rejected();
+        CircuitOpenError { name: self.core.name.clone(), reason, time_until_retry: retry_after }
     }
 
     /// Runs `f` if the circuit lets it: `Ok` is a success, `Err` a failure. A panic counts as a failure
@@ -48,7 +45,7 @@ impl CircuitBreaker {
     /// error of `f`.
     #[inline(always)]
     pub fn call<T, E>(&self, f: impl FnOnce() -> Result<T, E>) -> Result<T, CallError<E>> {
-        self.call_classified(f, &by_result, || self.now())
+        self.call_classified(f, &by_result, OwnTime)
     }
 
     /// [`call`](Self::call) with the caller's time: `now` is asked when the call begins and when it
@@ -63,7 +60,7 @@ impl CircuitBreaker {
         now: impl Fn() -> u64,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        self.call_classified(f, &by_result, now)
+        self.call_classified(f, &by_result, Asked(&now))
     }
 
     /// Runs the future that `f` makes, if the circuit lets it. Nothing runs, and no place is taken,
@@ -77,7 +74,7 @@ impl CircuitBreaker {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.call_async_classified(f, &by_result, || self.now()).await
+        self.call_async_classified(f, &by_result, OwnTime).await
     }
 
     /// [`call_async`](Self::call_async) with the caller's time, asked as in [`call_at`](Self::call_at).
@@ -93,7 +90,7 @@ impl CircuitBreaker {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.call_async_classified(f, &by_result, now).await
+        self.call_async_classified(f, &by_result, Asked(&now)).await
     }
 
     /// Guards calls with `classify`, which says what each result means for the service: a predicate on
@@ -131,9 +128,9 @@ impl CircuitBreaker {
         &self,
         f: impl FnOnce() -> Result<T, E>,
         classify: &impl Fn(Result<&T, &E>) -> Outcome,
-        now: impl Fn() -> u64,
+        now: impl Now,
     ) -> Result<T, CallError<E>> {
-        let call = self.begin(&now)?;
+        let call = self.begin(now)?;
         let result = f();
         call.end(classify(result.as_ref()));
         result.map_err(CallError::Inner)
@@ -143,37 +140,35 @@ impl CircuitBreaker {
         &self,
         f: impl FnOnce() -> F,
         classify: &impl Fn(Result<&T, &E>) -> Outcome,
-        now: impl Fn() -> u64,
+        now: impl Now,
     ) -> Result<T, CallError<E>>
     where
         F: Future<Output = Result<T, E>>,
     {
-        let call = self.begin(&now)?;
+        let call = self.begin(now)?;
         let result = f().await;
         call.end(classify(result.as_ref()));
         result.map_err(CallError::Inner)
     }
 
     #[inline(always)]
-    fn begin<'a, N: Fn() -> u64>(&'a self, now: &'a N) -> Result<Underway<'a, N>, CircuitOpenError> {
+    fn begin<N: Now>(&self, now: N) -> Result<Underway<'_, N>, CircuitOpenError> {
         match self.core.admit_with(now) {
             Ok(token) => Ok(Underway { core: &self.core, token, now }),
-            Err(rejected) => Err(self.open_error(rejected)),
+            Err(refusal) => Err(self.open_error(refusal)),
         }
     }
 }
 
 /// A guarded call that is running. Unlike a permit it keeps the caller's time, so that a panic or a
 /// drop in mid-flight is recorded on the clock that the call began by.
-///
-/// It borrows that time: handing out a reference to a field of its own would keep it in memory, token and all.
-struct Underway<'a, N: Fn() -> u64> {
+struct Underway<'a, N: Now> {
     core: &'a Core,
     token: Token,
-    now: &'a N,
+    now: N,
 }
 
-impl<N: Fn() -> u64> Underway<'_, N> {
+impl<N: Now> Underway<'_, N> {
     #[inline(always)]
     fn end(self, outcome: Outcome) {
         let this = ManuallyDrop::new(self);
@@ -181,7 +176,7 @@ impl<N: Fn() -> u64> Underway<'_, N> {
     }
 }
 
-impl<N: Fn() -> u64> Drop for Underway<'_, N> {
+impl<N: Now> Drop for Underway<'_, N> {
     #[inline(always)]
     fn drop(&mut self) {
         abandon(self.core, self.token, self.now);
@@ -202,7 +197,7 @@ impl<T, E, C: Fn(Result<&T, &E>) -> Outcome> Classified<'_, T, E, C> {
     ///
     /// As [`CircuitBreaker::call`].
     pub fn call(&self, f: impl FnOnce() -> Result<T, E>) -> Result<T, CallError<E>> {
-        self.breaker.call_classified(f, &self.classify, || self.breaker.now())
+        self.breaker.call_classified(f, &self.classify, OwnTime)
     }
 
     /// [`call`](Self::call) with the caller's time; see [`CircuitBreaker::call_at`].
@@ -215,7 +210,7 @@ impl<T, E, C: Fn(Result<&T, &E>) -> Outcome> Classified<'_, T, E, C> {
         now: impl Fn() -> u64,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        self.breaker.call_classified(f, &self.classify, now)
+        self.breaker.call_classified(f, &self.classify, Asked(&now))
     }
 
     /// [`CircuitBreaker::call_async`], with the result judged by the classifier.
@@ -227,7 +222,7 @@ impl<T, E, C: Fn(Result<&T, &E>) -> Outcome> Classified<'_, T, E, C> {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.breaker.call_async_classified(f, &self.classify, || self.breaker.now()).await
+        self.breaker.call_async_classified(f, &self.classify, OwnTime).await
     }
 
     /// [`call_async`](Self::call_async) with the caller's time; see [`CircuitBreaker::call_at`].
@@ -243,7 +238,7 @@ impl<T, E, C: Fn(Result<&T, &E>) -> Outcome> Classified<'_, T, E, C> {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.breaker.call_async_classified(f, &self.classify, now).await
+        self.breaker.call_async_classified(f, &self.classify, Asked(&now)).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! The engine of one breaker: its shared state, admission and results.
 
+use std::hint::cold_path;
 use std::sync::{Arc, Mutex, Weak};
 
 use arc_swap::{ArcSwap, Guard};
@@ -10,12 +11,12 @@ use super::counters::{self, CANCELLED, COUNTERS, FAILURE, IGNORED, LATE, PROBE_F
 use super::rules::{Rates, Rules, Span};
 use super::token::{Answer, Outcome, Token, Transition};
 use crate::clock::{Clock, nanos};
-use crate::error::{RejectReason, Rejected};
+use crate::error::RejectReason;
 use crate::observe::{
     DirtyMark, DirtySet, EventQueue, Kind, Live, Publisher, Record, Registration, register,
 };
 use crate::sync::{AtomicBool, AtomicU64, Mutant, Ordering, fence, mutant};
-use crate::tally::Tally;
+use crate::tally::{Tally, lanes};
 use crate::window::Window;
 use crate::word::breaker::{
     Admission, BreakerWord, Cause, CircuitState, Effect, Moved, OpenUntil, Round, UNIT_SHIFT, Verdict,
@@ -55,6 +56,65 @@ const NO_EPOCH: u32 = u32::MAX;
 
 /// `last_failure_at` before any failure; other values are a time plus one.
 const NEVER: u64 = 0;
+
+/// Tells the time to a path that needs it. It is asked with the core at hand, so that those who go by the
+/// breaker's own clock carry nothing for it.
+pub(super) trait Now: Copy {
+    /// The time.
+    fn read(self, core: &Core) -> u64;
+
+    /// The time, if it takes no call to know it.
+    #[inline(always)]
+    fn glance(self, core: &Core) -> Option<u64> {
+        Some(self.read(core))
+    }
+}
+
+/// The time by the breaker's own clock.
+#[derive(Clone, Copy)]
+pub(super) struct OwnTime;
+
+impl Now for OwnTime {
+    #[inline(always)]
+    fn read(self, core: &Core) -> u64 {
+        core.hot.clock.now()
+    }
+
+    #[inline(always)]
+    fn glance(self, core: &Core) -> Option<u64> {
+        core.hot.clock.glance()
+    }
+}
+
+/// A time that the caller knows.
+#[derive(Clone, Copy)]
+pub(super) struct At(pub(super) u64);
+
+impl Now for At {
+    #[inline(always)]
+    fn read(self, _: &Core) -> u64 {
+        self.0
+    }
+}
+
+/// A time that the caller is asked for.
+pub(super) struct Asked<'a, F>(pub(super) &'a F);
+
+impl<F> Clone for Asked<'_, F> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F> Copy for Asked<'_, F> {}
+
+impl<F: Fn() -> u64> Now for Asked<'_, F> {
+    #[inline(always)]
+    fn read(self, _: &Core) -> u64 {
+        self.0()
+    }
+}
 
 /// The shared state of one breaker.
 pub(crate) struct Core {
@@ -238,34 +298,82 @@ impl Core {
 
     // ---- admission
 
+    /// Admits a call or refuses it.
+    ///
+    /// Here and in `record_with`, what is marked as cold is not rare: the mark keeps the path that needs least
+    /// straight, and in a loop as short as this each jump costs as much as several instructions.
     #[inline(always)]
-    pub(super) fn admit_with(&self, now: impl Fn() -> u64) -> Result<Token, Rejected> {
+    pub(super) fn admit_with(&self, now: impl Now) -> Result<Token, Answer> {
         let word = self.hot.word.load();
-        if word.admits_all() {
+        if word.is_calm() {
             let needs = self.hot.needs.load(Ordering::Relaxed);
             if needs & needs::START == 0 {
                 return Ok(Token::untimed(word.epoch()));
             }
-            let now = now();
-            if needs & needs::HUNG == 0 {
+            cold_path();
+            if needs & needs::HUNG == 0
+                && let Some(now) = now.glance(self)
+            {
                 return Ok(Token::timed(word.epoch(), now));
             }
-            return self.admit_slow(now).into_result();
         }
-        self.admit_guarded(word, now).into_result()
+        self.admit_guarded(word, lanes::current(), now).token()
     }
 
-    /// An admission to a word that does not admit everybody. Out of line, so that callers inline no
-    /// more than a closed breaker needs.
+    /// An admission that is not just let through. Out of line, so that callers inline no more than a closed
+    /// breaker needs; but they look up their lane, which costs an executable less than a library.
+    ///
+    /// Whatever it calls comes last: so a refusal has no registers to save.
     #[inline(never)]
-    fn admit_guarded(&self, word: BreakerWord, now: impl Fn() -> u64) -> Answer {
-        let now = now();
-        if let Some(until) = word.open_until() {
-            // An unset origin makes the time look greater, and the slow path sets it.
-            let elapsed = now.saturating_sub(self.hot.origin.load(Ordering::Relaxed));
-            if elapsed > 0 && elapsed >> UNIT_SHIFT < until {
-                return self.reject(RejectReason::Open, (until << UNIT_SHIFT) - elapsed);
+    fn admit_guarded(&self, word: BreakerWord, lane: usize, now: impl Now) -> Answer {
+        let Some(until) = word.open_until() else { return self.admit_unless_open(word, now) };
+        match now.glance(self) {
+            Some(now) => self.admit_open(until, lane, now),
+            None => self.admit_open_by(until, lane, now),
+        }
+    }
+
+    /// As `admit_open`, by a clock that has to be called.
+    #[inline(never)]
+    fn admit_open_by(&self, until: u64, lane: usize, now: impl Now) -> Answer {
+        self.admit_open(until, lane, now.read(self))
+    }
+
+    /// An admission to a word that is open until a deadline.
+    #[inline(always)]
+    fn admit_open(&self, until: u64, lane: usize, now: u64) -> Answer {
+        // An unset origin is greater than any time, and the slow path sets it.
+        let origin = self.hot.origin.load(Ordering::Relaxed);
+        if now > origin {
+            let (deadline, elapsed) = (until << UNIT_SHIFT, now - origin);
+            if elapsed < deadline {
+                let (reason, left) = (RejectReason::Open, deadline - elapsed);
+                return match self.hot.tally.add_if_owned(lane, counters::rejected(reason)) {
+                    Some(_) if self.hot.dirty.is_none() => Answer::refused(reason, left),
+                    Some(_) => {
+                        cold_path();
+                        self.refused_marked(reason, left)
+                    }
+                    None => self.reject(reason, left),
+                };
             }
+        }
+        self.admit_slow(now)
+    }
+
+    /// An admission to a word that is forced open or not open.
+    #[inline(never)]
+    fn admit_unless_open(&self, word: BreakerWord, now: impl Now) -> Answer {
+        let needs = self.hot.needs.load(Ordering::Relaxed);
+        if !word.admits_all() {
+            return self.admit_slow(now.read(self));
+        }
+        if needs & needs::START == 0 {
+            return Answer::admitted(Token::untimed(word.epoch()));
+        }
+        let now = now.read(self);
+        if needs & needs::HUNG == 0 {
+            return Answer::admitted(Token::timed(word.epoch(), now));
         }
         self.admit_slow(now)
     }
@@ -327,9 +435,15 @@ impl Core {
     }
 
     /// Counts a refusal. The greatest number of nanoseconds stands for ever.
-    #[inline(always)]
+    #[inline(never)]
     fn reject(&self, reason: RejectReason, nanos: u64) -> Answer {
         self.hot.tally.add(counters::rejected(reason));
+        self.refused_marked(reason, nanos)
+    }
+
+    /// A refusal that is counted and may have to be made known.
+    #[inline(never)]
+    fn refused_marked(&self, reason: RejectReason, nanos: u64) -> Answer {
         self.mark_dirty();
         Answer::refused(reason, nanos)
     }
@@ -392,70 +506,101 @@ impl Core {
 
     // ---- results
 
+    /// Records a result. Inlined is what a success takes while closed; all the rest, the first count of a thread
+    /// too, is one call, which starts afresh.
     #[inline(always)]
-    pub(super) fn record_with(
-        &self,
-        token: Token,
-        outcome: Outcome,
-        now: impl Fn() -> u64,
-    ) -> Option<Transition> {
-        if outcome == Outcome::Success
-            && token.is_plain()
-            && self.hot.word.load() == BreakerWord::calm(token.epoch())
-        {
-            return self.record_calm(token, now);
+    pub(super) fn record_with(&self, token: Token, outcome: Outcome, now: impl Now) -> Option<Transition> {
+        if outcome == Outcome::Success {
+            let needs = self.hot.needs.load(Ordering::Relaxed);
+            if needs & (needs::END | needs::COUNTED | needs::DIRTY) != 0 {
+                cold_path();
+                return self.record_watched(token, needs, now);
+            }
+            if token.is_calm_in(self.hot.word.load())
+                && self.hot.tally.add_if_owned(lanes::current(), SUCCESS).is_some()
+            {
+                return None;
+            }
         }
+        cold_path();
         self.record_other(token, outcome, now)
     }
 
-    /// Out of line, as `admit_guarded` is.
-    #[inline(never)]
-    fn record_other(&self, token: Token, outcome: Outcome, now: impl Fn() -> u64) -> Option<Transition> {
-        match outcome {
-            Outcome::Success
-                if token.is_plain()
-                    && self.hot.needs.load(Ordering::Relaxed) & (needs::END | needs::COUNTED) == 0 =>
-            {
-                self.record_untimed(token)
+    /// A success that is more than counted.
+    #[inline(always)]
+    fn record_watched(&self, token: Token, needs: u64, now: impl Now) -> Option<Transition> {
+        if needs & needs::END != 0 {
+            let Some(now) = now.glance(self) else {
+                return self.record_other(token, Outcome::Success, now);
+            };
+            if !self.is_quick(token, needs, now) {
+                cold_path();
+                return self.record_slow(token, Outcome::Success, now);
             }
-            Outcome::Ignored => self.record_returned(token, IGNORED),
-            Outcome::Cancelled if self.hot.needs.load(Ordering::Relaxed) & needs::CANCEL_FAILS == 0 => {
-                self.record_returned(token, CANCELLED)
+        } else {
+            cold_path();
+            if !token.is_calm_in(self.hot.word.load()) {
+                return self.record_other(token, Outcome::Success, now);
             }
-            _ => self.record_slow(token, outcome, now()),
         }
+        self.count_calm(token, needs, now)
     }
 
-    /// A success while closed with no failures pending: nothing of the word changes.
+    /// Counts a success while closed with no failures pending: nothing of the word changes.
     #[inline(always)]
-    fn record_calm(&self, token: Token, now: impl Fn() -> u64) -> Option<Transition> {
-        let needs = self.hot.needs.load(Ordering::Relaxed);
-        if needs & (needs::END | needs::COUNTED | needs::DIRTY) == 0 {
-            self.hot.tally.add(SUCCESS);
-            return None;
-        }
-        if needs & needs::END != 0 {
-            let now = now();
-            if self.hot.word.load() != BreakerWord::calm(token.epoch()) {
-                return self.record_slow(token, Outcome::Success, now);
-            }
-            let took = token.started().map_or(0, |started| now.saturating_sub(started));
-            // Acquire: pairs with the Release in `open_edge`; the count below is then seen only by sums
-            // that also see the window's head in this bucket.
-            if now >= self.hot.edge.load(Ordering::Acquire)
-                || took > self.hot.slow_after.load(Ordering::Relaxed)
-            {
-                return self.record_slow(token, Outcome::Success, now);
-            }
-        }
+    fn count_calm(&self, token: Token, needs: u64, now: impl Now) -> Option<Transition> {
         let count = self.hot.tally.add(SUCCESS);
         if needs & (needs::COUNTED | needs::DIRTY) != 0 {
+            cold_path();
             self.mark_dirty();
             if needs & needs::COUNTED != 0 && count & self.hot.count_mask.load(Ordering::Relaxed) == 0 {
-                return self.check_counted(token, now());
+                return self.check_counted(token, now);
             }
         }
         None
+    }
+
+    /// Any result in any state. Out of line, as `admit_guarded` is.
+    #[inline(never)]
+    fn record_other(&self, token: Token, outcome: Outcome, now: impl Now) -> Option<Transition> {
+        let needs = self.hot.needs.load(Ordering::Relaxed);
+        match outcome {
+            Outcome::Success if token.is_calm_in(self.hot.word.load()) => self.record_calm(token, needs, now),
+            Outcome::Success if token.is_plain() && needs & (needs::END | needs::COUNTED) == 0 => {
+                self.record_untimed(token)
+            }
+            Outcome::Ignored => self.record_returned(token, IGNORED),
+            Outcome::Cancelled if needs & needs::CANCEL_FAILS == 0 => self.record_returned(token, CANCELLED),
+            _ => self.record_slow(token, outcome, now.read(self)),
+        }
+    }
+
+    /// A success on a calm word.
+    #[inline(always)]
+    fn record_calm(&self, token: Token, needs: u64, now: impl Now) -> Option<Transition> {
+        if needs & needs::END != 0 {
+            let now = now.read(self);
+            if !self.is_quick(token, needs, now) {
+                return self.record_slow(token, Outcome::Success, now);
+            }
+        }
+        self.count_calm(token, needs, now)
+    }
+
+    /// Whether a success at `now` changes nothing of the word, is of the present bucket, and not slow.
+    #[inline(always)]
+    fn is_quick(&self, token: Token, needs: u64, now: u64) -> bool {
+        let took = || token.started().map_or(0, |started| now.saturating_sub(started));
+        // Acquire: pairs with the Release in `open_edge`; the count that follows is then seen only by sums
+        // that also see the window's head in this bucket.
+        if !token.is_calm_in(self.hot.word.load()) || now >= self.hot.edge.load(Ordering::Acquire) {
+            return false;
+        }
+        if needs & needs::SLOW != 0 {
+            cold_path();
+            return took() <= self.hot.slow_after.load(Ordering::Relaxed);
+        }
+        true
     }
 
     /// A success that ends a row of failures, or while disabled: without rates it needs no time.
@@ -604,9 +749,10 @@ impl Core {
     /// Looks at a count window after a success that may have filled a bucket.
     #[cold]
     #[inline(never)]
-    fn check_counted(&self, token: Token, now: u64) -> Option<Transition> {
+    fn check_counted(&self, token: Token, now: impl Now) -> Option<Transition> {
         let rules = self.rules();
         let trip = self.evaluate(rules.rates.as_ref()?, token.epoch())?;
+        let now = now.read(self);
         let (effect, before) = self.finish(token.epoch(), Verdict::Success, Some(trip), now, &rules);
         self.announce_effect(effect, before, now)
     }

@@ -4,16 +4,19 @@ use std::fmt;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
-use super::core::Core;
+use super::core::{At, Core, Now, OwnTime};
 use super::token::{Outcome, Token, Transition};
 
 /// Records a call that ended without a result.
 #[cold]
 #[inline(never)]
-pub(super) fn abandon(core: &Core, token: Token, now: impl Fn() -> u64) {
+pub(super) fn abandon(core: &Core, token: Token, now: impl Now) {
     let outcome = if std::thread::panicking() { Outcome::Failure } else { Outcome::Cancelled };
     // A call that began by the caller's own time cannot end by the breaker's clock.
-    core.record_with(token, outcome, || token.callers_time().unwrap_or_else(&now));
+    match token.callers_time() {
+        Some(began) => core.record_with(token, outcome, At(began)),
+        None => core.record_with(token, outcome, now),
+    };
 }
 
 /// Leave to make one call. Finish it with [`success`](Self::success), [`failure`](Self::failure) or
@@ -79,14 +82,14 @@ impl<'a> Permit<'a> {
     #[inline(always)]
     pub fn record(self, outcome: Outcome) -> Option<Transition> {
         let core = self.core;
-        core.record_with(self.into_token(), outcome, || core.hot.clock.now())
+        core.record_with(self.into_token(), outcome, OwnTime)
     }
 
     /// [`record`](Self::record) at `now`.
     #[inline(always)]
     pub fn record_at(self, outcome: Outcome, now: u64) -> Option<Transition> {
         let core = self.core;
-        core.record_with(self.into_token(), outcome, || now)
+        core.record_with(self.into_token(), outcome, At(now))
     }
 }
 
@@ -94,7 +97,7 @@ impl Drop for Permit<'_> {
     // Inlined, and what it calls takes the token by value: else the permit would have to live in memory.
     #[inline(always)]
     fn drop(&mut self) {
-        abandon(self.core, self.token, || self.core.hot.clock.now());
+        abandon(self.core, self.token, OwnTime);
     }
 }
 
@@ -156,20 +159,20 @@ impl OwnedPermit {
     /// Records `outcome`; gives the transition that it made, if any.
     pub fn record(mut self, outcome: Outcome) -> Option<Transition> {
         let token = self.token.take()?;
-        self.core.record_with(token, outcome, || self.core.hot.clock.now())
+        self.core.record_with(token, outcome, OwnTime)
     }
 
     /// [`record`](Self::record) at `now`.
     pub fn record_at(mut self, outcome: Outcome, now: u64) -> Option<Transition> {
         let token = self.token.take()?;
-        self.core.record_with(token, outcome, || now)
+        self.core.record_with(token, outcome, At(now))
     }
 }
 
 impl Drop for OwnedPermit {
     fn drop(&mut self) {
         if let Some(token) = self.token.take() {
-            abandon(&self.core, token, || self.core.hot.clock.now());
+            abandon(&self.core, token, OwnTime);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::error::{RejectReason, Rejected};
 use crate::observe::Record;
 use crate::word::EPOCH_BITS;
-use crate::word::breaker::{Cause, CircuitState};
+use crate::word::breaker::{BreakerWord, Cause, CircuitState};
 
 /// How a guarded call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,29 +32,35 @@ pub enum Outcome {
 pub struct Token {
     /// When the call began, if the admission was told.
     started: u64,
-    /// `epoch:32 | table:16 | flags:16`. One word and not three fields: written in parts and read as a
-    /// whole, as a token that passes through memory is, it would stall the read until the writes are done.
+    /// `table:16 | flags:8 | 0:2 | epoch:22`, from bit 47 down. One word and not three fields: written in parts
+    /// and read as a whole, as a token that passes through memory is, it would stall the read until the
+    /// writes are done.
+    ///
+    /// The epoch stands where a calm word has it, so that one comparison tells whether a success may take
+    /// the shortest path. The tag of a probe or a followed call has state bits that its flag rules out: it
+    /// equals no word.
     tag: u64,
 }
 
-const PROBE: u64 = 1;
-const TIMED: u64 = 1 << 1;
-const FOLLOWED: u64 = 1 << 2;
+const EPOCH: u64 = (1 << EPOCH_BITS) - 1;
+const TIMED: u64 = 1 << 24;
 /// The start is the caller's own time, not the breaker's clock's.
-const CALLERS: u64 = 1 << 4;
+const CALLERS: u64 = 1 << 25;
+const PROBE: u64 = 1 << 26;
+const FOLLOWED: u64 = 1 << 27;
 /// Above the flags: which table of outstanding calls follows the call.
-const TABLE_SHIFT: u32 = 16;
-const EPOCH_SHIFT: u32 = 32;
+const TABLE_SHIFT: u32 = 32;
+const TABLE: u64 = 0xFFFF << TABLE_SHIFT;
 
 impl Token {
     #[inline(always)]
     pub(super) const fn untimed(epoch: u32) -> Self {
-        Self { started: 0, tag: (epoch as u64) << EPOCH_SHIFT }
+        Self { started: 0, tag: epoch as u64 }
     }
 
     #[inline(always)]
     pub(super) const fn timed(epoch: u32, started: u64) -> Self {
-        Self { started, tag: (epoch as u64) << EPOCH_SHIFT | TIMED }
+        Self { started, tag: epoch as u64 | TIMED }
     }
 
     /// Notes the caller's own time, for a permit that may be dropped without a result.
@@ -71,21 +77,28 @@ impl Token {
     }
 
     pub(super) const fn as_probe(mut self) -> Self {
-        self.tag |= PROBE;
+        self.tag |= PROBE | BreakerWord::ALONE;
         self
     }
 
     pub(super) const fn followed_by(mut self, table: u16) -> Self {
-        self.tag |= FOLLOWED | (table as u64) << TABLE_SHIFT;
+        self.tag |= FOLLOWED | BreakerWord::ALONE | (table as u64) << TABLE_SHIFT;
         self
     }
 
     #[inline(always)]
     pub(super) const fn epoch(self) -> u32 {
-        (self.tag >> EPOCH_SHIFT) as u32
+        (self.tag & EPOCH) as u32
     }
 
-    /// Neither a probe nor followed: its success may take the shortest path.
+    /// Whether `word` is the calm one of the call's epoch and the call neither a probe nor followed: then its
+    /// success changes nothing of the word.
+    #[inline(always)]
+    pub(super) fn is_calm_in(self, word: BreakerWord) -> bool {
+        word.bits() == self.tag & !(TIMED | CALLERS)
+    }
+
+    /// Neither a probe nor followed.
     #[inline(always)]
     pub(super) const fn is_plain(self) -> bool {
         self.tag & (PROBE | FOLLOWED) == 0
@@ -115,41 +128,64 @@ impl Token {
     /// A token from [`to_raw`](Self::to_raw). Any two words are safe: those of no token are taken for
     /// some call's, of an epoch that is most likely over.
     pub const fn from_raw((started, tag): (u64, u64)) -> Self {
-        let epoch = (tag >> EPOCH_SHIFT) & ((1 << EPOCH_BITS) - 1);
-        Self { started, tag: epoch << EPOCH_SHIFT | tag & ((1 << EPOCH_SHIFT) - 1) }
+        let plain = Self { started, tag: tag & (EPOCH | TIMED | CALLERS) };
+        let rest = tag & (PROBE | FOLLOWED | TABLE);
+        if rest & (PROBE | FOLLOWED) == 0 {
+            return plain;
+        }
+        Self { tag: plain.tag | rest | BreakerWord::ALONE, ..plain }
     }
 }
 
-/// What an admission says, in two registers: a token or a refusal. A `Result` of both would pass
-/// through memory, which costs the hot path more than all the rest of it.
+/// What an admission says, in two registers: a token or a refusal. A `Result` of both would pass through
+/// memory, which costs the hot path more than all the rest of it.
+///
+/// One integer, the tag above the start: a pair of them keeps the compiler from handing a callee's answer on
+/// by a jump, and the caller would have to save registers for that call.
 #[derive(Clone, Copy)]
-pub(super) struct Answer(Token);
+pub(super) struct Answer(u128);
 
 /// The tag of a refusal: its reason stands above the flags, its nanoseconds in place of the start.
-const REFUSED: u64 = 1 << 3;
-const REASON_SHIFT: u32 = 16;
+const REFUSED: u64 = 1 << 28;
+const REASON_SHIFT: u32 = 32;
 
 impl Answer {
     #[inline(always)]
+    const fn new(Token { started, tag }: Token) -> Self {
+        Self((tag as u128) << 64 | started as u128)
+    }
+
+    #[inline(always)]
     pub(super) const fn admitted(token: Token) -> Self {
-        Self(token)
+        Self::new(token)
     }
 
     /// A refusal for `nanos`; the greatest value stands for ever.
     #[inline(always)]
     pub(super) const fn refused(reason: RejectReason, nanos: u64) -> Self {
-        Self(Token { started: nanos, tag: REFUSED | (reason as u64) << REASON_SHIFT })
+        Self::new(Token { started: nanos, tag: REFUSED | (reason as u64) << REASON_SHIFT })
     }
 
     #[inline(always)]
-    pub(super) fn into_result(self) -> Result<Token, Rejected> {
-        let Token { started, tag } = self.0;
-        if tag & REFUSED == 0 {
-            return Ok(self.0);
-        }
+    const fn halves(self) -> Token {
+        Token { started: self.0 as u64, tag: (self.0 >> 64) as u64 }
+    }
+
+    /// The token of an admission, or the refusal as it is: made into what the caller wants only where it is
+    /// known to be one, so that both halves of the result stay in their registers.
+    #[inline(always)]
+    pub(super) const fn token(self) -> Result<Token, Self> {
+        let token = self.halves();
+        if token.tag & REFUSED == 0 { Ok(token) } else { Err(self) }
+    }
+
+    /// What a refusal says.
+    #[inline(always)]
+    pub(super) fn rejected(self) -> Rejected {
+        let Token { started, tag } = self.halves();
         let reason = RejectReason::ALL[(tag >> REASON_SHIFT) as usize % RejectReason::ALL.len()];
         let after = if started == u64::MAX { Duration::MAX } else { Duration::from_nanos(started) };
-        Err(Rejected::new(reason, after))
+        Rejected::new(reason, after)
     }
 }
 
@@ -186,6 +222,7 @@ impl Transition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::word::breaker::OpenUntil;
 
     #[test]
     fn a_token_survives_the_raw_form() {
@@ -193,5 +230,34 @@ mod tests {
         assert_eq!(Token::from_raw(token.to_raw()), token);
         assert_eq!((token.table(), token.started()), (Some(u16::MAX), Some(u64::MAX)));
         assert_eq!(Token::untimed(1).started(), None);
+    }
+
+    #[test]
+    fn only_a_plain_token_is_calm_and_only_in_its_calm_word() {
+        let plain = [Token::untimed(5), Token::timed(5, 1), Token::timed(5, 1).by_callers_time(2)];
+        let words = (0..40).flat_map(|bit| {
+            let payload = OpenUntil::Units(1 << bit);
+            let half_open = BreakerWord::half_open(5, 1 << (bit % 20), 1 << (bit / 2));
+            [BreakerWord::open(5, payload), half_open, BreakerWord::failing(5, 1 << bit)]
+        });
+        for word in words.chain([BreakerWord::calm(6), BreakerWord::NEW_DISABLED]) {
+            for token in plain {
+                let marked = [token.as_probe(), token.followed_by(0), token.as_probe().followed_by(1)];
+                for token in marked.into_iter().chain([token]) {
+                    assert!(!token.is_calm_in(word), "{token:?} in {word:?}");
+                    assert!(!Token::from_raw(token.to_raw()).is_calm_in(word));
+                }
+                assert!(token.is_calm_in(BreakerWord::calm(5)));
+                assert!(marked.iter().all(|token| !token.is_calm_in(BreakerWord::calm(5))));
+            }
+        }
+    }
+
+    #[test]
+    fn two_words_of_no_token_make_one_that_keeps_the_rules() {
+        for tag in (0..64).map(|bit| 1 << bit).chain([u64::MAX]) {
+            let token = Token::from_raw((0, tag));
+            assert_eq!(token.is_plain(), token.is_calm_in(BreakerWord::calm(token.epoch())), "{tag:#x}");
+        }
     }
 }

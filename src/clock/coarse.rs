@@ -72,6 +72,11 @@ impl CoarseClock {
         self.now.fetch_max(now, Ordering::Relaxed).max(now)
     }
 
+    #[inline(always)]
+    pub(super) fn shared(&self) -> &SharedNow {
+        &self.now
+    }
+
     /// The time as it was stored last, in nanoseconds.
     #[inline(always)]
     pub fn now(&self) -> u64 {

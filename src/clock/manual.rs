@@ -45,6 +45,11 @@ impl ManualClock {
         now
     }
 
+    #[inline(always)]
+    pub(super) fn shared(&self) -> &SharedNow {
+        &self.0
+    }
+
     /// The time, in nanoseconds.
     #[inline(always)]
     pub fn now(&self) -> u64 {

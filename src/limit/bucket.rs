@@ -10,12 +10,13 @@ use crossbeam_utils::CachePadded;
 use super::counters::{Counters, LimiterTotals};
 use super::queue::{Source, WaitQueue};
 use super::terms::{Sight, Slot, Slots};
+use super::wait::Waits;
 use super::{Limiter, TokenBucketBuilder};
 use crate::clock::Clock;
 use crate::error::{ConfigError, RateLimitExceeded};
 use crate::observe::{self, Kind, Live, Registration};
 use crate::sync::{AtomicU64, Mutant, Mutex, Ordering, fence, mutant};
-use crate::word::bucket::{BucketWord, SPAN, Terms};
+use crate::word::bucket::{BucketWord, GENERATIONS, SPAN, Terms};
 use crate::word::cell::{Step, WordCell};
 
 /// A token bucket: bursts of up to its capacity, and its rate on average.
@@ -52,7 +53,8 @@ pub(super) struct Bucket {
     counters: Counters,
     name: Arc<str>,
     pub(super) queue: WaitQueue,
-    /// How often the terms were changed; their newest form is behind the lock, which only changes take.
+    /// Twice how often the terms were changed, and one more during a change. Their newest form is behind the
+    /// lock, which only changes take.
     changes: AtomicU64,
     present: Mutex<Present>,
     _registration: Registration,
@@ -109,11 +111,8 @@ impl Bucket {
             let sight = self.slots.of(word).sight_begun(now);
             let Terms { capacity, bits, .. } = sight.terms;
             // One token always fits.
-            let taken = if n == 1 || (n > 0 && n <= capacity >> bits) {
-                word.take(sight.line, capacity, n << bits)
-            } else {
-                None
-            };
+            let fits = n == 1 || (n > 0 && n <= capacity >> bits);
+            let taken = if fits && !sight.ended { word.take(sight.line, capacity, n << bits) } else { None };
             match taken {
                 Some(next) => Step::Set(next, Ok(())),
                 None if mutant(Mutant::RefusalWrites) => {
@@ -125,9 +124,6 @@ impl Bucket {
     }
 
     /// Takes `n` tokens at `now`.
-    ///
-    /// A caller who asks only whether a refusal came pays for no more: what it says is worked out from
-    /// values that the decision needed, after the last atomic access.
     #[inline(always)]
     pub(super) fn take(&self, n: u64, now: u64) -> Result<(), RateLimitExceeded> {
         match self.exchange(n, now) {
@@ -135,7 +131,7 @@ impl Bucket {
                 self.counters.allow(n);
                 Ok(())
             }
-            Err(refused) if n == 1 && refused.word.is_plain() && self.is_of_present_terms(refused.word) => {
+            Err(refused) if n == 1 && refused.is_plain() && self.stands(refused.word) => {
                 self.counters.refuse(n);
                 Err(refused.explain())
             }
@@ -147,24 +143,25 @@ impl Bucket {
         }
     }
 
-    /// A request that found the bucket untouched, held or under other terms a moment later; or one of a
-    /// weight.
+    /// A request that found the bucket untouched, held, at the end of its line or under other terms a moment
+    /// later; or one of a weight.
     #[cold]
     #[inline(never)]
     fn take_slowly(&self, n: u64, now: u64) -> Result<(), RateLimitExceeded> {
         loop {
+            let changes = self.changes();
             let Err(refused) = self.exchange(n, now) else {
                 self.counters.allow(n);
                 return Ok(());
             };
-            if refused.word.is_untouched() {
-                self.slots.begin(&self.word, now);
-                continue;
-            }
-            if !self.is_of_present_terms(refused.word) {
+            if refused.needs_line() {
+                self.begin_line(now);
                 continue;
             }
             let mut refusal = refused.explain();
+            if self.changed_since(changes) {
+                continue;
+            }
             if refusal.is_invalid() {
                 return Err(refusal);
             }
@@ -172,128 +169,143 @@ impl Bucket {
                 if self.queue.try_serve(self, now) {
                     continue;
                 }
-                // Behind all who wait.
-                let asked = self.queue.asked().saturating_add(n);
-                refusal.retry_after = span(self.due(asked, now).map(|due| due - now));
+                refusal.retry_after = self.behind_all(n, now);
             }
             self.counters.refuse(n);
             return Err(refusal);
         }
     }
 
-    /// Takes `n` tokens at `now` for someone who would wait: false if they are not there yet, an error if
-    /// they never will be.
-    pub(super) fn take_or_wait(&self, n: u64, now: u64) -> Result<bool, RateLimitExceeded> {
-        loop {
-            let Err(refused) = self.exchange(n, now) else {
-                self.counters.allow(n);
-                return Ok(true);
-            };
-            if refused.word.is_untouched() {
-                self.slots.begin(&self.word, now);
-                continue;
-            }
-            if !self.is_of_present_terms(refused.word) {
-                continue;
-            }
-            let refusal = refused.explain();
-            if refusal.retry_after < Duration::MAX {
-                return Ok(false);
-            }
-            if !refusal.is_invalid() {
-                self.counters.refuse(n);
-            }
-            return Err(refusal);
-        }
+    /// Whether the word's line has not begun, or has come to its end.
+    #[inline(always)]
+    fn needs_line(&self, word: BucketWord, now: u64) -> bool {
+        word.is_untouched() || self.slots.of(word).line(now).is_none()
     }
 
-    /// Takes up to `n` tokens, as many as there are; how many.
-    pub(super) fn draw(&self, n: u64, now: u64) -> Result<u64, RateLimitExceeded> {
-        if self.word.load().is_untouched() {
-            self.slots.begin(&self.word, now);
+    /// Begins the first line, or the next one.
+    #[cold]
+    #[inline(never)]
+    fn begin_line(&self, now: u64) {
+        self.slots.begin(&self.word, now);
+        let present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        // Unless somebody else has begun it meanwhile.
+        let slot = self.slots.of(self.word.load());
+        if slot.line(now).is_none() {
+            self.change(&slot.terms(), now);
         }
-        let drawn = self.word.update(|word: BucketWord| {
+        drop(present);
+    }
+
+    /// Continues under `terms`; `present` is locked.
+    fn change(&self, terms: &Terms, now: u64) {
+        // Before the terms are written and the word moves: who finds the number unchanged after that is still
+        // under its own terms. Release: pairs with the Acquire in `changes`; who counts this change finds at
+        // least the word of the one before it.
+        self.changes.fetch_add(1, Ordering::Release);
+        self.slots.change(&self.word, terms, now);
+    }
+
+    /// Takes up to `n` tokens, as many as there are; how many, and under which terms.
+    pub(super) fn draw(&self, n: u64, now: u64) -> Result<(u64, u64), RateLimitExceeded> {
+        if self.needs_line(self.word.load(), now) {
+            self.begin_line(now);
+        }
+        let (drawn, terms) = self.word.update(|word: BucketWord| {
             if word.is_held() {
-                return Step::Keep(0);
+                return Step::Keep((0, 0));
             }
             let slot = self.slots.of(word);
-            let (capacity, bits, line) = (slot.capacity(), slot.bits(), slot.line(now));
+            let (capacity, bits) = (slot.capacity(), slot.bits());
+            let Some(line) = slot.line(now) else { return Step::Keep((0, 0)) };
             let there = u64::try_from(word.available(line, capacity)).unwrap_or(0) >> bits;
             let drawn = there.min(n);
             match word.take(line, capacity, drawn << bits) {
-                Some(next) if drawn > 0 => Step::Set(next, drawn),
-                _ => Step::Keep(0),
+                Some(next) if drawn > 0 => Step::Set(next, (drawn, self.number(word))),
+                _ => Step::Keep((0, 0)),
             }
         });
         if drawn == 0 {
             // Serves whoever waits, or says when to come back.
-            return self.take(1, now).map(|()| 1);
+            return self.take(1, now).map(|()| (1, 0));
         }
         self.counters.allow(drawn);
-        Ok(drawn)
+        Ok((drawn, terms))
     }
 
-    /// Whether the terms that were just read for `word` were its own.
+    /// Whether the terms that were just read for `word` were its own, and whole: the word stands as it was.
     #[inline(always)]
-    fn is_of_present_terms(&self, word: BucketWord) -> bool {
-        // Acquire: pairs with the Release half of the exchange in `Slots::change`. Who read what the fourth
-        // change wrote finds at least the third one's generation here.
+    fn stands(&self, word: BucketWord) -> bool {
+        // Acquire: pairs with the fence in `Slots::change`. Who read what the fourth change wrote finds at
+        // least the third one's word here, of another generation.
         fence(Ordering::Acquire);
-        let present = self.word.load();
-        // The first test is one with the second in the machine code, where it spares the number its register.
-        present == word || present.generation() == word.generation()
+        self.word.load() == word || mutant(Mutant::TermsUnchecked)
+    }
+
+    /// Whether the terms may have changed since `changes` were counted, before the word was read: whoever
+    /// has read from a set that was being replaced finds so.
+    fn changed_since(&self, changes: u64) -> bool {
+        // Acquire: as in `stands`; who read what a change wrote finds at least that change counted here. It
+        // was not counted before: who has counted it finds at least the word of the change before it,
+        // whose terms it leaves alone.
+        fence(Ordering::Acquire);
+        self.changes() != changes && !mutant(Mutant::TermsUnchecked)
     }
 
     /// Whether `n` tokens could be taken.
     fn peek(&self, n: u64, now: u64) -> Result<(), RateLimitExceeded> {
-        let (refusal, held) = self.read(|word, slot| {
+        let (mut refusal, held) = self.read(|word, slot| {
             let word = if word.is_untouched() { BucketWord::with_debt(0, self.slots.debt()) } else { word };
             (Refused { word, sight: slot.sight(now), n }.explain(), word.is_held())
         });
-        match refusal {
-            _ if held && !refusal.is_invalid() => {
-                let asked = self.queue.asked().saturating_add(n);
-                Err(RateLimitExceeded {
-                    retry_after: span(self.due(asked, now).map(|due| due - now)),
-                    ..refusal
-                })
-            }
-            refusal if refusal.retry_after.is_zero() => Ok(()),
-            refusal => Err(refusal),
+        if held && !refusal.is_invalid() {
+            refusal.retry_after = self.behind_all(n, now);
         }
+        if refusal.retry_after.is_zero() { Ok(()) } else { Err(refusal) }
+    }
+
+    /// When `n` tokens may be had behind all who wait.
+    fn behind_all(&self, n: u64, now: u64) -> Duration {
+        let asked = self.queue.asked().saturating_add(n);
+        span(self.due(asked, now).map(|due| due - now))
     }
 
     /// The word and what belongs to it, read together.
     fn read<R>(&self, view: impl Fn(BucketWord, &Slot) -> R) -> R {
         loop {
+            let changes = self.changes();
             let word = self.word.load();
             let seen = view(word, self.slots.of(word));
-            if self.is_of_present_terms(word) {
+            if !self.changed_since(changes) {
                 return seen;
             }
         }
     }
 
-    /// Units that are there at `now`, and log2 of those in a token.
-    fn available(&self, now: u64) -> (i64, u32) {
+    /// Tokens that are there at `now` for those who do not wait.
+    fn remaining(&self, now: u64) -> u64 {
         self.read(|word, slot| {
-            let (capacity, bits) = (slot.capacity(), slot.bits());
+            let terms = slot.terms();
             let there = if word.is_untouched() {
-                (capacity - self.slots.debt()).cast_signed()
+                i128::from(terms.capacity.saturating_sub(self.slots.debt()))
+            } else if word.is_held() {
+                let asked = i128::from(self.queue.asked()) << terms.bits;
+                word.uncapped(slot.endless(now), terms.capacity) - asked
             } else {
-                word.available(slot.line(now), capacity)
+                i128::from(word.available(slot.endless(now), terms.capacity))
             };
-            (there, bits)
+            there.clamp(0, i128::from(terms.capacity)) as u64 >> terms.bits
         })
     }
 
-    /// When `n` tokens are there if nobody takes any; `None` for never.
+    /// When `n` tokens, all that the queue waits for up to a place, are there; `None` for never.
     fn due(&self, n: u64, now: u64) -> Option<u64> {
         let wait = self.read(|word, slot| {
-            let sight = slot.sight(now);
-            let available = word.available(sight.line, sight.terms.capacity);
-            let missing = (i128::from(n) << sight.terms.bits) - i128::from(available);
-            sight.wait(u64::try_from(missing.max(0)).unwrap_or(u64::MAX))
+            let terms = slot.terms();
+            // Nothing that flows in is lost while somebody waits.
+            let missing = (i128::from(n) << terms.bits) - word.uncapped(slot.endless(now), terms.capacity);
+            // What takes longer than a word can count takes for ever.
+            let missing = u64::try_from(missing.max(0)).ok().filter(|missing| *missing < SPAN * 8)?;
+            terms.nanos(missing).map(|wait| wait.saturating_add(slot.until_begin(now)))
         });
         wait.map(|wait| now.saturating_add(wait))
     }
@@ -301,13 +313,18 @@ impl Bucket {
     fn reconfigure(&self, rate: f64, capacity: u64, now: u64) -> Result<(), ConfigError> {
         let terms = Slots::check(rate, capacity)?;
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
-        self.slots.begin(&self.word, now);
-        // Before the word moves: who finds the number unchanged after that is still under its own terms.
-        self.changes.fetch_add(1, Ordering::Relaxed);
-        self.slots.change(&self.word, &terms, now);
+        if self.word.load().is_untouched() {
+            self.slots.begin(&self.word, now);
+        }
+        if mutant(Mutant::ServedBeforeChange) {
+            self.queue.serve(self, now);
+        }
+        self.change(&terms, now);
         *present = Present { rate, capacity };
         drop(present);
-        self.queue.serve(self, now);
+        if !mutant(Mutant::ServedBeforeChange) {
+            self.queue.serve(self, now);
+        }
         Ok(())
     }
 
@@ -315,23 +332,38 @@ impl Bucket {
         *self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How often the terms have changed.
-    pub(super) fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Relaxed)
+    /// How often the terms have changed, or begun to.
+    fn changes(&self) -> u64 {
+        // Acquire: pairs with the Release in `change`.
+        self.changes.load(Ordering::Acquire)
     }
 
-    /// Gives back what is left of `n` tokens that were drawn at `drawn`, after `changes` changes: less what
-    /// has flowed in since, which would have found the bucket fuller, and nothing across a change.
-    pub(super) fn give_back(&self, n: u64, drawn: u64, changes: u64, now: u64) {
+    /// After how many changes `word` was written, within an update of it.
+    fn number(&self, word: BucketWord) -> u64 {
+        // At least as many as the word has seen, and one more while a change is under way: the generation
+        // says which. Where they are four more, the word has moved and the update fails.
+        let changes = self.changes();
+        if mutant(Mutant::LeaseCountsChanges) {
+            return changes;
+        }
+        changes - changes.wrapping_sub(word.generation() as u64) % GENERATIONS as u64
+    }
+
+    /// Gives back what is left of `n` tokens that were drawn at `drawn` under the terms of the number: less
+    /// what has flowed in since, which would have found the bucket fuller, and nothing under other terms.
+    pub(super) fn give_back(&self, n: u64, drawn: u64, terms: u64, now: u64) {
+        let early = mutant(Mutant::LeaseLooksFirst).then(|| self.word.load().is_held());
         let returned = self.word.update(|word: BucketWord| {
-            if self.changes() != changes && !mutant(Mutant::LeaseForgetsTerms) {
+            if self.number(word) != terms && !mutant(Mutant::LeaseForgetsTerms) {
                 return Step::Keep(false);
             }
             let slot = self.slots.of(word);
-            let flowed = slot.line(now) - slot.line(drawn.min(now));
+            // Where `now` lags behind, the word tells: nobody takes tokens before they are there.
+            let line = slot.endless(now).max(word.earliest(slot.capacity()));
+            let flowed = line.saturating_sub(slot.endless(drawn));
             match (n << slot.bits()).saturating_sub(flowed) {
                 0 => Step::Keep(false),
-                units => Step::Set(word.give_back(units), word.is_held()),
+                units => Step::Set(word.give_back(units), early.unwrap_or(word.is_held())),
             }
         });
         if returned {
@@ -342,12 +374,15 @@ impl Bucket {
 
 impl Source for Bucket {
     fn take(&self, n: u64, since: u64, now: u64) -> bool {
+        if self.needs_line(self.word.load(), now) {
+            self.begin_line(now);
+        }
         let taken = self.word.update(|word: BucketWord| {
             let slot = self.slots.of(word);
             let cost = n.checked_mul(1 << slot.bits()).filter(|cost| *cost <= SPAN);
-            let taken = cost.and_then(|cost| {
-                word.take_queued(slot.line(since), slot.line(now), slot.capacity(), cost).ok()
-            });
+            let (Some(cost), Some(line)) = (cost, slot.line(now)) else { return Step::Keep(false) };
+            let since = slot.endless(since).min(line);
+            let taken = word.take_queued(since, line, slot.capacity(), cost).ok();
             taken.map_or(Step::Keep(false), |next| Step::Set(next, true))
         });
         if taken {
@@ -365,6 +400,41 @@ impl Source for Bucket {
     }
 }
 
+impl Waits for Bucket {
+    fn queue(&self) -> &WaitQueue {
+        &self.queue
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn take_or_wait(&self, n: u64, now: u64) -> Result<bool, RateLimitExceeded> {
+        loop {
+            let changes = self.changes();
+            let Err(refused) = self.exchange(n, now) else {
+                self.counters.allow(n);
+                return Ok(true);
+            };
+            if refused.needs_line() {
+                self.begin_line(now);
+                continue;
+            }
+            let refusal = refused.explain();
+            if self.changed_since(changes) {
+                continue;
+            }
+            if refusal.retry_after < Duration::MAX {
+                return Ok(false);
+            }
+            if !refusal.is_invalid() {
+                self.counters.refuse(n);
+            }
+            return Err(refusal);
+        }
+    }
+}
+
 /// A request for `n` tokens, and what refused it.
 #[derive(Clone, Copy)]
 struct Refused {
@@ -374,6 +444,17 @@ struct Refused {
 }
 
 impl Refused {
+    /// Whether nothing but a want of tokens can have refused it.
+    #[inline(always)]
+    fn is_plain(&self) -> bool {
+        self.word.is_plain() && !self.sight.ended
+    }
+
+    /// Whether the line has not begun, or has come to its end.
+    fn needs_line(&self) -> bool {
+        self.word.is_untouched() || self.sight.ended
+    }
+
     /// What the caller is told.
     #[inline(always)]
     fn explain(self) -> RateLimitExceeded {
@@ -383,7 +464,9 @@ impl Refused {
         let retry_after = if n == 0 || n > capacity {
             None
         } else {
-            let missing = (n << terms.bits).cast_signed() - word.available(sight.line, terms.capacity);
+            // Of terms that do not belong together it may be anything; then nobody is told.
+            let available = word.available(sight.line, terms.capacity);
+            let missing = (n << terms.bits).cast_signed().saturating_sub(available);
             sight.wait(u64::try_from(missing).unwrap_or(0))
         };
         RateLimitExceeded {
@@ -426,11 +509,6 @@ impl TokenBucketRateLimiter {
     /// Everything counted since the limiter was built.
     pub fn totals(&self) -> LimiterTotals {
         self.core.counters.totals()
-    }
-
-    /// Requests that wait.
-    pub fn waiting(&self) -> usize {
-        self.core.queue.len()
     }
 
     /// Changes rate and capacity in one publication: no decision sees one without the other. The tokens
@@ -481,8 +559,7 @@ impl Limiter for TokenBucketRateLimiter {
     }
 
     fn remaining_at(&self, now: u64) -> u64 {
-        let (available, bits) = self.core.available(now);
-        u64::try_from(available).unwrap_or(0) >> bits
+        self.core.remaining(now)
     }
 }
 

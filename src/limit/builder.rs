@@ -10,6 +10,7 @@ use super::{RateLimiter, TokenBucketRateLimiter};
 use crate::clock::{Clock, nanos};
 use crate::error::ConfigError;
 use crate::tally::lanes::{MAX_OWNED, default_stripes};
+use crate::word::bucket::MOST_RATE;
 
 /// Builds a [`TokenBucketRateLimiter`]; see [`TokenBucketRateLimiter::builder`]. Every setting is checked
 /// by [`build`](Self::build).
@@ -182,9 +183,9 @@ pub(super) fn rate(max_requests: u64, window: Duration) -> Result<f64, ConfigErr
     if window.is_zero() || nanos(window) > 568_000_000_000_000_000 {
         return Err(ConfigError::new("window", window, "1 ns to 18 years"));
     }
-    let rate = max_requests as f64 / window.as_secs_f64();
-    if rate > 1e9 {
+    if u128::from(max_requests) > window.as_nanos() {
         return Err(ConfigError::new("max_requests", max_requests, "at most one a nanosecond of the window"));
     }
-    Ok(rate)
+    // The quotient of two rounded numbers may be a hair above.
+    Ok((max_requests as f64 / window.as_secs_f64()).min(MOST_RATE))
 }

@@ -44,9 +44,9 @@ pub struct LeaseHandle {
     expires: u64,
     batch: u64,
     max_hold: u64,
-    /// When what is left was drawn, and after how many changes of terms.
+    /// When what is left was drawn, and under which terms.
     drawn: u64,
-    changes: u64,
+    terms: u64,
     /// Whether they were drawn at a time that the owner gave.
     by_owner: bool,
     bucket: Arc<Bucket>,
@@ -61,7 +61,7 @@ impl LeaseHandle {
             batch,
             max_hold: u64::MAX,
             drawn: 0,
-            changes: 0,
+            terms: 0,
             by_owner: false,
             bucket,
         }
@@ -131,8 +131,8 @@ impl LeaseHandle {
     #[inline(never)]
     fn refill(&mut self, now: u64, by_owner: bool) -> Result<(), RateLimitExceeded> {
         self.give_back_at(now);
-        self.changes = self.bucket.changes();
-        let drawn = self.bucket.draw(self.batch, now)?;
+        let (drawn, terms) = self.bucket.draw(self.batch, now)?;
+        self.terms = terms;
         self.drawn = now;
         self.by_owner = by_owner;
         self.hold(drawn - 1);
@@ -172,7 +172,7 @@ impl LeaseHandle {
         let left = self.take_left();
         let left = if mutant(Mutant::LeaseReturnsAll) { self.batch } else { left };
         if left > 0 {
-            self.bucket.give_back(left, self.drawn, self.changes, now);
+            self.bucket.give_back(left, self.drawn, self.terms, now);
         }
     }
 }

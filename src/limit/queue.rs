@@ -87,16 +87,19 @@ impl Line {
             self.remove(0);
         }
         if self.requests.len() < before {
-            self.moved_up(source);
+            self.moved_up(0, source);
         }
     }
 
-    /// Somebody else stands at the head, or nobody.
-    fn moved_up(&mut self, source: &impl Source) {
-        match self.requests.front_mut() {
-            // Its time may have come nearer.
-            Some(head) => self.wake.extend(head.waker.take()),
-            None => source.hold(false),
+    /// Those from `place` on stand nearer to the head. The first whose owner listens is told, since its time
+    /// may be earlier now; the next one is when that one goes.
+    fn moved_up(&mut self, place: usize, source: &impl Source) {
+        if !mutant(Mutant::QueueHeadUntold) {
+            let waker = self.requests.range_mut(place..).find_map(|request| request.waker.take());
+            self.wake.extend(waker);
+        }
+        if self.requests.is_empty() {
+            source.hold(false);
         }
     }
 
@@ -122,26 +125,33 @@ impl WaitQueue {
 
     /// Joins the end of the queue, for `n` permits. The source must be able to give as many.
     pub fn join(&self, source: &impl Source, n: u64, now: u64) -> Ticket {
-        self.locked(|line| {
+        let ticket = self.locked(|line| {
             let id = line.next;
             line.next += 1;
             line.asked += u128::from(n);
             line.requests.push_back(Request { id, n, since: now, waker: None });
-            if line.requests.len() == 1 && !mutant(Mutant::QueueNoHold) {
+            let late = mutant(Mutant::QueueNoHold) || mutant(Mutant::QueueHoldsLate);
+            if line.requests.len() == 1 && !late {
                 source.hold(true);
             }
             line.serve(source, now);
             Ticket(id)
-        })
+        });
+        if mutant(Mutant::QueueHoldsLate) {
+            source.hold(true);
+        }
+        ticket
     }
 
-    /// Asks whether the request has been granted. If not, `waker` is called when it is, and when it comes
-    /// to the head, since its time may be earlier then.
+    /// Asks whether the request has been granted. If not, `waker` is called when it is, and when its time may
+    /// have come nearer: not each time, but always when nobody ahead of it has a waker to be called first.
     pub fn turn(&self, source: &impl Source, ticket: &Ticket, now: u64, waker: Option<&Waker>) -> Turn {
-        self.locked(|line| {
+        let turn = self.locked(|line| {
             line.serve(source, now);
             let Some(place) = line.find(ticket) else { return Turn::Granted };
-            if let Some(waker) = waker {
+            if let Some(waker) = waker
+                && !mutant(Mutant::QueueWakerLate)
+            {
                 let kept = &mut line.requests[place].waker;
                 if !kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
                     *kept = Some(waker.clone());
@@ -149,7 +159,15 @@ impl WaitQueue {
             }
             let all = line.requests.iter().take(place + 1).fold(0, |sum: u64, one| sum.saturating_add(one.n));
             Turn::At(source.due(all, now))
-        })
+        });
+        if mutant(Mutant::QueueWakerLate) {
+            self.locked(|line| {
+                if let Some(place) = line.find(ticket) {
+                    line.requests[place].waker = waker.cloned();
+                }
+            });
+        }
+        turn
     }
 
     /// Gives a place up. True if the request was still waiting: nothing was taken for it then. False if it
@@ -164,21 +182,20 @@ impl WaitQueue {
             }
             line.requests[place].waker = None;
             line.remove(place);
+            line.moved_up(place, source);
             if place == 0 {
-                line.moved_up(source);
                 line.serve(source, now);
             }
             true
         })
     }
 
-    /// Gives permits to whoever is due at `now`, and tells the head that its time may have changed: for
-    /// sources whose permits come from elsewhere.
+    /// Gives permits to whoever is due at `now`, and tells the first who listens that its time may have
+    /// changed: for sources whose permits come from elsewhere.
     pub fn serve(&self, source: &impl Source, now: u64) {
         self.locked(|line| {
             line.serve(source, now);
-            let head = line.requests.front_mut().and_then(|head| head.waker.take());
-            line.wake.extend(head);
+            line.moved_up(0, source);
         });
     }
 

@@ -1,12 +1,15 @@
 //! The terms of a token bucket, where its decisions read them.
 
 use crate::error::ConfigError;
-use crate::sync::{AtomicU64, Mutant, Ordering, mutant};
+use crate::sync::{AtomicU64, Mutant, Ordering, fence, mutant};
 use crate::word::bucket::{BucketWord, GENERATIONS, MOST_RATE, SPAN, Terms, flow};
 use crate::word::cell::{Step, WordCell};
 
 /// The beginning of a line that has not begun.
 const UNSET: u64 = u64::MAX;
+
+/// How far a changed line goes back, in nanoseconds: nine years.
+const BEFORE: u64 = SPAN >> 2;
 
 /// One set of terms for each generation of the word. A change writes the next set before the word names
 /// it, so that who sees the word sees its terms whole. A decision that stalls while four changes pass might
@@ -52,10 +55,30 @@ impl Slot {
         self.pace.store(terms.pace, Ordering::Relaxed);
     }
 
-    /// Where the line stands at `now`, in units since its beginning; before that, at its beginning.
+    /// Where the line stands at `now`, in units since its beginning; before that, at its beginning. `None`
+    /// after its end: a word has no room for more.
     #[inline(always)]
-    pub(super) fn line(&self, now: u64) -> u64 {
-        flow(now.saturating_sub(self.base.load(Ordering::Relaxed)), self.speed.load(Ordering::Relaxed))
+    pub(super) fn line(&self, now: u64) -> Option<u64> {
+        let elapsed = self.elapsed(now);
+        (elapsed <= SPAN).then(|| flow(elapsed, self.speed.load(Ordering::Relaxed)))
+    }
+
+    /// Where the line would stand if it had no end.
+    #[inline(always)]
+    pub(super) fn endless(&self, now: u64) -> u64 {
+        flow(self.elapsed(now), self.speed.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    fn elapsed(&self, now: u64) -> u64 {
+        now.saturating_sub(self.base.load(Ordering::Relaxed))
+    }
+
+    /// The earliest time at which `word` may have been written: nobody takes tokens before they are there.
+    fn earliest(&self, word: BucketWord) -> u64 {
+        let terms = self.terms();
+        let nanos = terms.nanos(word.earliest(terms.capacity)).unwrap_or(0);
+        self.base.load(Ordering::Relaxed).saturating_add(nanos)
     }
 
     /// Units in a full bucket.
@@ -80,14 +103,23 @@ impl Slot {
         }
     }
 
-    /// The terms and the line at `now`.
+    /// Nanoseconds from `now` until the line begins.
+    pub(super) fn until_begin(&self, now: u64) -> u64 {
+        match self.base.load(Ordering::Relaxed) {
+            UNSET => 0,
+            base => base.saturating_sub(now),
+        }
+    }
+
+    /// The terms and the line at `now`, whether it has begun or not.
     pub(super) fn sight(&self, now: u64) -> Sight {
-        let terms = self.terms();
         let base = match self.base.load(Ordering::Relaxed) {
             UNSET => now,
             base => base,
         };
-        Sight { terms, line: flow(now.saturating_sub(base), terms.speed), base, now }
+        let elapsed = now.saturating_sub(base);
+        let terms = self.terms();
+        Sight { terms, line: flow(elapsed, terms.speed), ended: elapsed > SPAN, base, now }
     }
 
     /// `sight` for a word that refuses whatever the line if the line has not begun.
@@ -98,7 +130,8 @@ impl Slot {
         let base = self.base.load(Ordering::Relaxed);
         let speed = self.speed.load(Ordering::Relaxed);
         let elapsed = now.wrapping_sub(base);
-        let line = if elapsed < SPAN { flow(elapsed, speed) } else { odd_line(now, base, speed) };
+        let (line, ended) =
+            if elapsed <= SPAN { (flow(elapsed, speed), false) } else { odd_line(now, base, speed) };
         // After the call, which they would have to outlive.
         let terms = Terms {
             speed,
@@ -106,22 +139,26 @@ impl Slot {
             bits: self.bits(),
             capacity: self.capacity(),
         };
-        Sight { terms, line, base, now }
+        Sight { terms, line, ended, base, now }
     }
 }
 
-/// Where the line stands before its beginning, or beyond its end.
+/// Where the line stands before its beginning, or would stand beyond its end; and whether it is there.
 #[cold]
 #[inline(never)]
-fn odd_line(now: u64, base: u64, speed: u64) -> u64 {
-    flow(now.saturating_sub(base), speed)
+fn odd_line(now: u64, base: u64, speed: u64) -> (u64, bool) {
+    let elapsed = now.saturating_sub(base);
+    (flow(elapsed, speed), elapsed > SPAN)
 }
 
 /// A slot's terms and its line as a decision saw them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sight {
     pub(super) terms: Terms,
+    /// Where the line would stand if it had no end.
     pub(super) line: u64,
+    /// Whether it is past its end: a word has no room for more.
+    pub(super) ended: bool,
     base: u64,
     now: u64,
 }
@@ -167,10 +204,13 @@ impl Slots {
     #[cold]
     pub(super) fn begin(&self, word: &WordCell<BucketWord>, now: u64) {
         let base = now.min(UNSET - 1);
+        if mutant(Mutant::BeginStores) {
+            self.slots[0].base.store(base, Ordering::Relaxed);
+        }
         // Whoever loses finds the winner's beginning here, and passes it on with the word.
         let _ = self.slots[0].base.compare_exchange(UNSET, base, Ordering::Relaxed, Ordering::Relaxed);
         word.update(|word: BucketWord| {
-            if word.is_untouched() {
+            if word.is_untouched() || mutant(Mutant::BeginTwice) {
                 Step::Set(BucketWord::with_debt(0, self.debt).held(word.is_held()), ())
             } else {
                 Step::Keep(())
@@ -178,18 +218,28 @@ impl Slots {
         });
     }
 
-    /// Continues under `terms` from `now` on. One caller at a time; the line has begun.
+    /// Continues under `terms` from `now` on, or from the last time at which anybody took tokens, if `now`
+    /// lags behind that. One caller at a time; the line has begun.
     pub(super) fn change(&self, word: &WordCell<BucketWord>, terms: &Terms, now: u64) {
-        let next = (word.load().generation() + 1) % GENERATIONS;
-        if !mutant(Mutant::TermsAfterWord) {
-            self.slots[next].write(terms, now);
+        let next = &self.slots[(word.load().generation() + 1) % GENERATIONS];
+        // Release: pairs with the Acquire fences of those who read terms and then look again. Without it the
+        // terms might be seen before the word that the last change stored, or the count of this one.
+        if !mutant(Mutant::TermsNoFence) {
+            fence(Ordering::Release);
         }
-        word.update(|word: BucketWord| {
+        let base = word.update(|word: BucketWord| {
             let old = self.of(word);
-            Step::Set(word.retune(&old.terms(), old.line(now), terms), ())
+            let now = now.max(old.earliest(word));
+            // Some of the line lies before `now`, for those whose time lags behind.
+            let base = now.saturating_sub(BEFORE);
+            let start = flow(now - base, terms.speed);
+            if !mutant(Mutant::TermsAfterWord) {
+                next.write(terms, base);
+            }
+            Step::Set(word.retune(&old.terms(), old.endless(now), terms, start), base)
         });
         if mutant(Mutant::TermsAfterWord) {
-            self.slots[next].write(terms, now);
+            next.write(terms, base);
         }
     }
 

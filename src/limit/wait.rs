@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::bucket::Bucket;
 use super::queue::{Source, Ticket, Turn, WaitQueue};
-use super::{Limiter, TokenBucketRateLimiter};
+use super::{LimitSet, Limiter, SlidingWindowRateLimiter, TokenBucketRateLimiter};
 use crate::clock::{Clock, nanos};
 use crate::error::RateLimitExceeded;
 
@@ -17,6 +17,10 @@ use crate::error::RateLimitExceeded;
 ///
 /// Dropped before they are due, it costs nothing and all who are behind move up; once they are due, they
 /// are spent. Its holder may run from [`ready_at`](Self::ready_at) on, without asking again.
+///
+/// A reservation made with a time knows the time only from its owner. If that has been told when the tokens
+/// are due, it may have run by now: a drop spends them then, and [`cancel_at`](Self::cancel_at) is the way to
+/// give it up.
 #[must_use = "dropped before it is due, a reservation is given up"]
 pub struct Reservation {
     bucket: Arc<Bucket>,
@@ -25,6 +29,8 @@ pub struct Reservation {
     /// The last time that its owner told, and whether all times come from there.
     told: Cell<u64>,
     by_owner: bool,
+    /// Whether its owner was told when to run.
+    promised: Cell<bool>,
 }
 
 impl Reservation {
@@ -32,6 +38,11 @@ impl Reservation {
     /// `u64::MAX` if the limiter has stopped filling. It comes nearer when somebody ahead gives up or a
     /// lease returns tokens.
     pub fn ready_at(&self) -> u64 {
+        self.promised.set(true);
+        self.due()
+    }
+
+    fn due(&self) -> u64 {
         let now = self.now();
         self.turn(now, None).unwrap_or(now)
     }
@@ -46,8 +57,7 @@ impl Reservation {
         self.turn(now, None).is_none()
     }
 
-    /// Where it stands at `now`; if it waits, `waker` is called when it is granted or comes to the head of
-    /// the queue. See [`WaitQueue::turn`].
+    /// Where it stands at `now`; if it waits, `waker` is called when it is granted or may be due earlier. See [`WaitQueue::turn`].
     pub fn turn_at(&self, now: u64, waker: &Waker) -> Turn {
         self.turn(now, Some(waker)).map_or(Turn::Granted, Turn::At)
     }
@@ -67,9 +77,8 @@ impl Reservation {
         }
     }
 
-    /// Gives it up at `now`, as a drop does by the limiter's clock, or at the last time that was told to a
-    /// reservation made with one. True if it was not due yet, so that
-    /// nothing was spent.
+    /// Gives it up at `now`. A drop does so by the limiter's clock, or at the last time that its owner told;
+    /// but see [`Reservation`]. True if it was not due yet, so that nothing was spent.
     pub fn cancel_at(mut self, now: u64) -> bool {
         self.leave(now)
     }
@@ -81,7 +90,8 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if self.ticket.is_some() {
+        // Whoever was told when to run, by a clock that is not known here, is taken to do so.
+        if self.ticket.is_some() && !(self.by_owner && self.promised.get()) {
             self.leave(self.now());
         }
     }
@@ -89,7 +99,7 @@ impl Drop for Reservation {
 
 impl fmt::Debug for Reservation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reservation").field("ready_at", &self.ready_at()).finish_non_exhaustive()
+        f.debug_struct("Reservation").field("ready_at", &self.due()).finish_non_exhaustive()
     }
 }
 
@@ -128,24 +138,49 @@ impl<'a, S: Source> Place<'a, S> {
     }
 }
 
+impl<S: Source> Place<'_, S> {
+    /// Gives it up; false if its permits were taken already.
+    fn leave(&mut self, now: u64) -> bool {
+        self.ticket.take().is_some_and(|ticket| self.queue.leave(self.source, ticket, now))
+    }
+}
+
 impl<S: Source> Drop for Place<'_, S> {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.queue.leave(self.source, ticket, self.clock.now());
+        if self.ticket.is_some() {
+            self.leave(self.clock.now());
         }
     }
 }
 
-/// Waits on this thread, until `deadline` at most. False if the permits are not due by then: at once when
-/// that is known.
-pub(super) fn block(queue: &WaitQueue, source: &impl Source, clock: &Clock, n: u64, deadline: u64) -> bool {
+/// A limiter's core, as those see it who wait for it.
+pub(super) trait Waits: Source {
+    fn queue(&self) -> &WaitQueue;
+
+    fn clock(&self) -> &Clock;
+
+    /// Takes `n` permits at `now` for someone who would wait: false if they are not there yet, an error if
+    /// they never will be.
+    fn take_or_wait(&self, n: u64, now: u64) -> Result<bool, RateLimitExceeded>;
+}
+
+/// Waits on this thread, for `timeout` at most. False if the permits are not due by then, which is known at
+/// once if nothing changes.
+pub(super) fn block(source: &impl Waits, n: u64, timeout: Duration) -> Result<bool, RateLimitExceeded> {
+    let clock = source.clock();
+    let now = clock.now();
+    if source.take_or_wait(n, now)? {
+        return Ok(true);
+    }
+    let deadline = now.saturating_add(nanos(timeout)).min(u64::MAX - 1);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut place = Place::join(queue, source, clock, n, clock.now());
+    let mut place = Place::join(source.queue(), source, clock, n, now);
     loop {
         let now = clock.now();
         match place.turn(now, &waker) {
-            None => return true,
-            Some(at) if at > deadline => return false,
+            None => return Ok(true),
+            // Or it was granted this moment, by another thread that served the queue.
+            Some(at) if at > deadline => return Ok(!place.leave(now)),
             Some(at) => thread::park_timeout(Duration::from_nanos(at.saturating_sub(now).max(1))),
         }
     }
@@ -153,14 +188,19 @@ pub(super) fn block(queue: &WaitQueue, source: &impl Source, clock: &Clock, n: u
 
 /// Waits without blocking, on tokio's timer.
 #[cfg(feature = "tokio")]
-pub(super) async fn ready(queue: &WaitQueue, source: &impl Source, clock: &Clock, n: u64) {
+pub(super) async fn ready(source: &impl Waits, n: u64) -> Result<(), RateLimitExceeded> {
     use std::future::Future;
     use std::task::Poll;
 
     /// How long a timer is set for where the time is never: nothing is missed, since a change wakes.
     const LONG: Duration = Duration::from_hours(24);
 
-    let mut place = Place::join(queue, source, clock, n, clock.now());
+    let clock = source.clock();
+    let now = clock.now();
+    if source.take_or_wait(n, now)? {
+        return Ok(());
+    }
+    let mut place = Place::join(source.queue(), source, clock, n, now);
     let mut timer = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
     std::future::poll_fn(|cx| {
         loop {
@@ -174,7 +214,55 @@ pub(super) async fn ready(queue: &WaitQueue, source: &impl Source, clock: &Clock
         }
     })
     .await;
+    Ok(())
 }
+
+/// The two ways to wait, for a limiter whose `core` can be waited for.
+macro_rules! waiting {
+    ($limiter:ty, $others:literal) => {
+        impl $limiter {
+            /// Requests that wait.
+            pub fn waiting(&self) -> usize {
+                self.core.queue().len()
+            }
+
+            /// Waits on this thread until `n` permits are there, at most for `timeout`: behind all who wait
+            /// already, ahead of all who do not. It returns at once when they are not due in time. The thread
+            /// sleeps; it does not poll.
+            ///
+            /// # Errors
+            ///
+            /// [`RateLimitExceeded`] when they are not due within `timeout`; nothing was taken.
+            pub fn acquire_timeout(&self, n: u64, timeout: Duration) -> Result<(), RateLimitExceeded> {
+                if block(&*self.core, n, timeout)? {
+                    return Ok(());
+                }
+                // Once more, for the count and the time to come back.
+                self.try_acquire_n(n)
+            }
+
+            /// Waits until `n` permits are there: behind all who wait already, ahead of all who do not.
+            /// Cancel-safe: dropped before that, nothing was taken and all who are behind move up. Needs a
+            /// runtime with tokio's timer.
+            #[doc = $others]
+            ///
+            /// # Errors
+            ///
+            /// [`RateLimitExceeded`] where waiting will not help.
+            #[cfg(feature = "tokio")]
+            pub async fn until_ready(&self, n: u64) -> Result<(), RateLimitExceeded> {
+                ready(&*self.core, n).await
+            }
+        }
+    };
+}
+
+waiting!(
+    TokenBucketRateLimiter,
+    "Other event loops can drive [`reserve`](Self::reserve) and [`Reservation::turn_at`]."
+);
+waiting!(SlidingWindowRateLimiter, "");
+waiting!(LimitSet, "");
 
 impl TokenBucketRateLimiter {
     /// Reserves `n` tokens: at once if they are there, else behind all who wait already.
@@ -200,40 +288,6 @@ impl TokenBucketRateLimiter {
         let bucket = self.core.clone();
         let there = bucket.take_or_wait(n, now)?;
         let ticket = (!there).then(|| bucket.queue.join(&*bucket, n, now));
-        Ok(Reservation { bucket, ticket, told: Cell::new(now), by_owner })
-    }
-
-    /// Waits on this thread until `n` tokens are there, at most for `timeout`. It returns at once when they
-    /// are not due within it. The thread sleeps; it does not poll.
-    ///
-    /// # Errors
-    ///
-    /// [`RateLimitExceeded`] when they are not due within `timeout`; nothing was taken.
-    pub fn acquire_timeout(&self, n: u64, timeout: Duration) -> Result<(), RateLimitExceeded> {
-        let now = self.now();
-        if self.core.take_or_wait(n, now)? {
-            return Ok(());
-        }
-        let deadline = now.saturating_add(nanos(timeout)).min(u64::MAX - 1);
-        if block(&self.core.queue, &*self.core, &self.core.clock, n, deadline) {
-            return Ok(());
-        }
-        // Once more, for the count and the time to come back.
-        self.try_acquire_n(n)
-    }
-
-    /// Waits until `n` tokens are there. Cancel-safe: dropped before that, nothing was taken and all who are
-    /// behind move up. Needs a runtime with tokio's timer; other event loops can drive
-    /// [`reserve`](Self::reserve) and [`Reservation::turn_at`].
-    ///
-    /// # Errors
-    ///
-    /// As [`reserve`](Self::reserve).
-    #[cfg(feature = "tokio")]
-    pub async fn until_ready(&self, n: u64) -> Result<(), RateLimitExceeded> {
-        if !self.core.take_or_wait(n, self.now())? {
-            ready(&self.core.queue, &*self.core, &self.core.clock, n).await;
-        }
-        Ok(())
+        Ok(Reservation { bucket, ticket, told: Cell::new(now), by_owner, promised: Cell::new(false) })
     }
 }

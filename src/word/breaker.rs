@@ -2,20 +2,23 @@
 //! as a pure function of the word.
 //!
 //! ```text
-//!  63 62 61      40 39 38                                   0
-//! +-----+----------+--+--------------------------------------+
-//! | st:2| epoch:22 |r:1 failures:39                          |  closed (r: ramping up)
-//! +-----+----------+--+--------------------------------------+
-//! | st:2| epoch:22 | deadline:40, in units of 2^18 ns        |  open (all ones: forced open)
-//! +-----+----------+--------------------+--------------------+
-//! | st:2| epoch:22 | out:20             | succeeded:20       |  half-open
-//! +-----+----------+--------------------+--------------------+
-//! | st:2| epoch:22 | 0                                       |  disabled
-//! +-----+----------+-----------------------------------------+
+//!  63                                     24 23 22 21       0
+//! +-----------------------------------------+-----+----------+
+//! |r:1 failures:39                          | st:2| epoch:22 |  closed (r: ramping up)
+//! +-----------------------------------------+-----+----------+
+//! | deadline:40, in units of 2^18 ns        | st:2| epoch:22 |  open (all ones: forced open)
+//! +--------------------+--------------------+-----+----------+
+//! | out:20             | succeeded:20       | st:2| epoch:22 |  half-open
+//! +--------------------+--------------------+-----+----------+
+//! | 0                                       | st:2| epoch:22 |  disabled
+//! +-----------------------------------------+-----+----------+
 //! ```
 //!
 //! State, epoch and deadline move in one exchange, so nobody sees OPEN without its deadline. Each
 //! transition enters the next epoch; what was admitted in an earlier one cannot move the word.
+//!
+//! Closed is state zero and the epoch stands lowest, so a closed word with nothing pending is its epoch:
+//! a small number, which one comparison tells from all others.
 
 use std::fmt;
 
@@ -23,15 +26,15 @@ use super::cell::Step;
 use super::{EPOCH_BITS, Field, next_epoch};
 use crate::sync::{Mutant, mutant};
 
-const SUCCEEDED: Field = Field::lowest(20);
-const OUT: Field = SUCCEEDED.then(20);
-const FAILURES: Field = Field::lowest(39);
-const RAMPING: Field = FAILURES.then(1);
-const DEADLINE: Field = Field::lowest(40);
-const EPOCH: Field = DEADLINE.then(EPOCH_BITS);
+const EPOCH: Field = Field::lowest(EPOCH_BITS);
 const STATE: Field = EPOCH.then(2);
-const _: () = assert!(STATE.end() == 64);
-const _: () = assert!(OUT.end() == DEADLINE.end() && RAMPING.end() == DEADLINE.end());
+const SUCCEEDED: Field = STATE.then(20);
+const OUT: Field = SUCCEEDED.then(20);
+const FAILURES: Field = STATE.then(39);
+const RAMPING: Field = FAILURES.then(1);
+const DEADLINE: Field = STATE.then(40);
+const _: () = assert!(CircuitState::Closed as u64 == 0);
+const _: () = assert!(OUT.end() == 64 && RAMPING.end() == 64 && DEADLINE.end() == 64);
 
 /// The greatest `half_open_requests`.
 pub(crate) const MAX_PROBES: u32 = OUT.max() as u32;
@@ -272,6 +275,9 @@ impl BreakerWord {
     /// Closed, first epoch, no failures.
     pub(crate) const NEW: Self = Self::calm(0);
 
+    /// State bits that no word has beside a payload.
+    pub(crate) const ALONE: u64 = STATE.put(CircuitState::Disabled as u64);
+
     /// Disabled, first epoch.
     pub(crate) const NEW_DISABLED: Self = Self::pack(CircuitState::Disabled, 0, 0);
 
@@ -283,6 +289,24 @@ impl BreakerWord {
     #[inline(always)]
     pub(crate) const fn calm(epoch: u32) -> Self {
         Self::pack(CircuitState::Closed, epoch, 0)
+    }
+
+    /// Closed with failures pending.
+    #[cfg(test)]
+    pub(crate) const fn failing(epoch: u32, failures: u64) -> Self {
+        Self::closed(epoch, failures, false)
+    }
+
+    /// Whether it is the calm word of its epoch.
+    #[inline(always)]
+    pub(crate) const fn is_calm(self) -> bool {
+        self.0 <= EPOCH.max()
+    }
+
+    /// The word as it is packed.
+    #[inline(always)]
+    pub(crate) const fn bits(self) -> u64 {
+        self.0
     }
 
     const fn closed(epoch: u32, failures: u64, ramping: bool) -> Self {
@@ -332,9 +356,10 @@ impl BreakerWord {
     /// The deadline of an open word, in units; `None` in another state or when forced open.
     #[inline(always)]
     pub(crate) const fn open_until(self) -> Option<u64> {
-        let deadline = DEADLINE.get(self.0);
-        if STATE.get(self.0) == CircuitState::Open as u64 && deadline != FORCED {
-            Some(deadline)
+        // The deadline stands uppermost: none is greater than that of a forced word.
+        let forced = self.0 >= DEADLINE.put(FORCED);
+        if !forced && STATE.get(self.0) == CircuitState::Open as u64 {
+            Some(DEADLINE.get(self.0))
         } else {
             None
         }

@@ -32,7 +32,7 @@ const UNTOUCHED: u64 = TIME.max();
 /// Units of the fullest bucket.
 const MOST_CAPACITY: u64 = 1 << 59;
 
-/// The line stops after this many nanoseconds, 36 years; a unit is not shorter than one.
+/// A line ends after this many nanoseconds, 36 years, and another begins; a unit is not shorter than one.
 pub(crate) const SPAN: u64 = 1 << 60;
 
 /// The greatest rate, in tokens per second.
@@ -54,7 +54,7 @@ impl BucketWord {
         TIME.get(self.0) == UNTOUCHED
     }
 
-    /// A bucket of the generation with `debt` units missing where its line begins.
+    /// A bucket of the generation whose time is `debt`: so much is missing where its line begins.
     pub(crate) const fn with_debt(generation: usize, debt: u64) -> Self {
         Self(GENERATION.put(generation as u64) | TIME.put_saturating(debt))
     }
@@ -92,10 +92,17 @@ impl BucketWord {
     }
 
     /// Takes `cost` of `capacity` units at `line` units. `None` where that many are not there.
+    ///
+    /// Wraps, because a stalled caller may have read terms that are half of one change and half of another;
+    /// its exchange fails then.
     #[inline(always)]
     pub(crate) fn take(self, line: u64, capacity: u64, cost: u64) -> Option<Self> {
         let line = self.on_line(line);
-        if self.0 > line + (capacity - cost) { None } else { Some(Self(self.0.max(line) + cost)) }
+        if self.0 > line.wrapping_add(capacity.wrapping_sub(cost)) {
+            None
+        } else {
+            Some(Self(self.0.max(line).wrapping_add(cost)))
+        }
     }
 
     /// As `take`, past the hold, for a request that has been waiting since the line stood at `since`. All
@@ -114,8 +121,19 @@ impl BucketWord {
     /// already granted are still to be paid for.
     #[inline(always)]
     pub(crate) fn available(self, line: u64, capacity: u64) -> i64 {
-        let ahead = self.held(false).0.saturating_sub(self.on_line(line));
+        let ahead = TIME.get(self.0).saturating_sub(line);
         capacity.cast_signed() - ahead.cast_signed()
+    }
+
+    /// As `available`, but what flowed into a full bucket counts: nothing flows over while requests wait,
+    /// since they are debited as of when they were due.
+    pub(crate) fn uncapped(self, line: u64, capacity: u64) -> i128 {
+        i128::from(capacity) + i128::from(line) - i128::from(TIME.get(self.0))
+    }
+
+    /// The line had come so far, at least, when this became the word of a bucket of `capacity` units.
+    pub(crate) fn earliest(self, capacity: u64) -> u64 {
+        TIME.get(self.0).saturating_sub(capacity)
     }
 
     /// Gives `units` back, not beyond the beginning of the line.
@@ -124,14 +142,14 @@ impl BucketWord {
     }
 
     /// The word under the terms that follow: what was available stays so, at most the new capacity. The
-    /// new line begins here.
-    pub(crate) fn retune(self, old: &Terms, line: u64, new: &Terms) -> Self {
+    /// new line stands at `start` here.
+    pub(crate) fn retune(self, old: &Terms, line: u64, new: &Terms, start: u64) -> Self {
         let available = i128::from(self.available(line, old.capacity));
         // Rounded down, so that no change of terms makes tokens.
         let available = (available << new.bits) >> old.bits;
         let debt = i128::from(new.capacity) - available.min(i128::from(new.capacity));
         let debt = u64::try_from(debt).unwrap_or(SPAN).min(SPAN);
-        Self::with_debt((self.generation() + 1) % GENERATIONS, debt).held(self.is_held())
+        Self::with_debt((self.generation() + 1) % GENERATIONS, start + debt).held(self.is_held())
     }
 }
 
@@ -203,7 +221,6 @@ impl Terms {
 /// Units that flow in `elapsed` nanoseconds at `speed`.
 #[inline(always)]
 pub(crate) const fn flow(elapsed: u64, speed: u64) -> u64 {
-    let elapsed = if elapsed < SPAN { elapsed } else { SPAN };
     ((elapsed as u128 * speed as u128) >> 64) as u64
 }
 
@@ -273,14 +290,20 @@ mod tests {
     }
 
     #[test]
+    fn terms_that_do_not_belong_together_are_no_panic() {
+        // The capacity of one set, the cost of a token of another: the exchange that follows fails.
+        let _ = BucketWord::with_debt(3, SPAN).take(SPAN, 1, 1 << 46);
+    }
+
+    #[test]
     fn new_terms_keep_what_is_available() {
         let (slow, fast) = (terms(1.0, 10), terms(1000.0, 4));
         let empty = BucketWord::with_debt(3, slow.capacity);
-        assert_eq!(empty.retune(&slow, 0, &fast), BucketWord::with_debt(0, fast.capacity));
+        assert_eq!(empty.retune(&slow, 0, &fast, 0), BucketWord::with_debt(0, fast.capacity));
         let three = BucketWord::with_debt(0, slow.capacity - (3 << slow.bits));
-        assert_eq!(three.retune(&slow, 0, &fast), BucketWord::with_debt(1, 1 << fast.bits));
-        assert_eq!(three.retune(&slow, SPAN, &fast), BucketWord::with_debt(1, 0));
-        let back = BucketWord::with_debt(1, 0).retune(&fast, 0, &slow);
+        assert_eq!(three.retune(&slow, 0, &fast, 0), BucketWord::with_debt(1, 1 << fast.bits));
+        assert_eq!(three.retune(&slow, SPAN, &fast, 7), BucketWord::with_debt(1, 7));
+        let back = BucketWord::with_debt(1, 0).retune(&fast, 0, &slow, 0);
         assert_eq!(back.available(0, slow.capacity), 4 << slow.bits);
     }
 }

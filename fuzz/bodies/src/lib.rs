@@ -1,6 +1,6 @@
 //! Random operations on the engine against naive sequential twins.
 //!
-//! Each body decodes bytes to operations, carries them out on a real breaker at explicit times and on
+//! Each body decodes bytes to operations, carries them out on a real instance at explicit times and on
 //! a twin that is written from the documentation with plain lists and wide integers, and compares the
 //! two after every step. The fuzz targets, the corpus test and the property tests share the bodies.
 
@@ -9,6 +9,7 @@ mod budget;
 mod hung;
 mod input;
 mod retry;
+mod sliding;
 mod twin;
 mod window;
 
@@ -16,11 +17,18 @@ pub use breaker::breaker;
 pub use budget::budget;
 pub use hung::hung;
 pub use retry::retry;
+pub use sliding::sliding;
 pub use window::window;
 
 /// A body: it returns when engine and twin agreed to the end, and panics where they differ.
 pub type Body = fn(&[u8]);
 
 /// Each body by the name of its fuzz target.
-pub const ALL: [(&str, Body); 5] =
-    [("breaker", breaker), ("window", window), ("hung", hung), ("retry", retry), ("budget", budget)];
+pub const ALL: [(&str, Body); 6] = [
+    ("breaker", breaker),
+    ("window", window),
+    ("hung", hung),
+    ("retry", retry),
+    ("budget", budget),
+    ("sliding", sliding),
+];

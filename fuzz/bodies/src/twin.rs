@@ -7,6 +7,7 @@
 pub(crate) mod budget;
 pub(crate) mod hung;
 pub(crate) mod retry;
+pub(crate) mod sliding;
 pub(crate) mod window;
 
 use std::time::Duration;

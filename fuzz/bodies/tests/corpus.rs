@@ -50,6 +50,11 @@ fn the_budget_agrees_with_an_exact_account() {
 }
 
 #[test]
+fn sliding_windows_agree_with_a_list_of_admissions() {
+    run_target("sliding");
+}
+
+#[test]
 fn every_body_has_a_target_and_a_corpus() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for (name, _) in ALL {
