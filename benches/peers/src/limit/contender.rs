@@ -38,21 +38,25 @@ pub(crate) trait Contender: Send + Sync + 'static {
     fn take(&self) -> bool;
 
     /// Asks so often, each time after `between`; how many permits were given. For contenders that want a handle
-    /// of the thread, or to be told the time.
+    /// of the thread, or to be told the time. `ADDED` as for [`count`].
     #[inline(always)]
-    fn take_times(&self, times: u64, between: impl Fn()) -> u64 {
-        count(times, || {
+    fn take_times<const ADDED: bool>(&self, times: u64, between: impl Fn()) -> u64 {
+        count::<ADDED>(times, || {
             between();
             black_box(self).take()
         })
     }
 }
 
+/// Counts the permits: by going one way or the other, as most callers do, or by adding the answers up as numbers,
+/// so that each answer must exist as a value. What that costs a contender depends on how its answer is represented.
 #[inline(always)]
-pub(crate) fn count(times: u64, mut take: impl FnMut() -> bool) -> u64 {
+pub(crate) fn count<const ADDED: bool>(times: u64, mut take: impl FnMut() -> bool) -> u64 {
     let mut given = 0;
     for _ in 0..times {
-        if take() {
+        if ADDED {
+            given += u64::from(take());
+        } else if take() {
             black_box(());
             given += 1;
         }
@@ -66,7 +70,10 @@ pub(crate) const ALLOW_WORK_2T: &str = "allow 2T + work";
 pub(crate) const DENY_1T: &str = "deny 1T";
 pub(crate) const DENY_2T: &str = "deny 2T";
 
-pub(crate) const COLUMNS: [&str; 5] = [ALLOW_1T, ALLOW_2T, ALLOW_WORK_2T, DENY_1T, DENY_2T];
+/// Without a branch on the answer.
+const DENY_ADDED_1T: &str = "deny 1T, added up";
+
+pub(crate) const COLUMNS: [&str; 6] = [ALLOW_1T, ALLOW_2T, ALLOW_WORK_2T, DENY_1T, DENY_2T, DENY_ADDED_1T];
 
 /// Checks the contender, then builds a limiter of its own for each column. Each sample looks at its answers:
 /// an `allow` that refused once is no measurement.
@@ -84,9 +91,13 @@ pub(crate) fn enter<C: Contender>(name: &'static str) -> Entry {
         };
         let path = if column == ALLOW_WORK_2T {
             let rounds = work::rounds();
-            HotPath::batch(path, move |times| body(times, limiter.take_times(times, || work::run(rounds))))
+            HotPath::batch(path, move |times| {
+                body(times, limiter.take_times::<false>(times, || work::run(rounds)));
+            })
+        } else if column == DENY_ADDED_1T {
+            HotPath::batch(path, move |times| body(times, limiter.take_times::<true>(times, || ())))
         } else {
-            HotPath::batch(path, move |times| body(times, limiter.take_times(times, || ())))
+            HotPath::batch(path, move |times| body(times, limiter.take_times::<false>(times, || ())))
         };
         path.threads(if column.contains("2T") { 2 } else { 1 })
     };

@@ -66,9 +66,9 @@ impl Contender for Given {
     }
 
     #[inline(always)]
-    fn take_times(&self, times: u64, between: impl Fn()) -> u64 {
+    fn take_times<const ADDED: bool>(&self, times: u64, between: impl Fn()) -> u64 {
         let mut now = self.now.load(Ordering::Relaxed);
-        let given = count(times, || {
+        let given = count::<ADDED>(times, || {
             between();
             now += 10;
             black_box(&self.bucket).try_acquire_at(now).is_ok()
@@ -99,9 +99,9 @@ impl Contender for Lease {
     }
 
     #[inline(always)]
-    fn take_times(&self, times: u64, between: impl Fn()) -> u64 {
+    fn take_times<const ADDED: bool>(&self, times: u64, between: impl Fn()) -> u64 {
         let mut lease = self.bucket.lease_handle(self.batch).expect("a batch that fits");
-        count(times, || {
+        count::<ADDED>(times, || {
             between();
             black_box(&mut lease).try_acquire().is_ok()
         })

@@ -159,9 +159,9 @@ impl Contender for BetterBucketGiven {
     }
 
     #[inline(always)]
-    fn take_times(&self, times: u64, between: impl Fn()) -> u64 {
+    fn take_times<const ADDED: bool>(&self, times: u64, between: impl Fn()) -> u64 {
         let mut now = Duration::from_nanos(self.now.load(Ordering::Relaxed));
-        let given = count(times, || {
+        let given = count::<ADDED>(times, || {
             between();
             now += Duration::from_nanos(10);
             black_box(&self.bucket).try_acquire_at(1, now)
