@@ -140,6 +140,8 @@ pub enum Mutant {
     QueueHoldsLate,
     /// A waker is kept in a second look at the queue.
     QueueWakerLate,
+    /// A waker that is not called is dropped while the queue is locked.
+    QueueDropsWithin,
     /// The request that comes to the head of a queue is not told.
     QueueHeadUntold,
     /// A queue is served before the terms change instead of after.

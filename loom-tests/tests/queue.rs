@@ -1,7 +1,7 @@
 //! Those who wait for a bucket, and those who do not: the queue, the hold in the bucket's word, the wakers.
 #![cfg(fusewire_loom)]
 
-use fusewire::limit::Turn;
+use fusewire::limit::{Source, Turn, WaitQueue};
 use fusewire::model::{AtomicU64, Mutant, Ordering};
 use fusewire::{Clock, Limiter, ManualClock, Reservation, TokenBucketRateLimiter};
 use loom::thread::{self, Thread};
@@ -230,6 +230,54 @@ fn whoever_is_served_by_another_is_woken() {
         assert!(join(newcomer));
         join(waiter);
         assert_eq!((bucket.waiting(), bucket.totals().allowed), (0, 2));
+    });
+}
+
+/// A source that has nothing and counts how often it is asked.
+#[derive(Default)]
+struct Dry(std::sync::atomic::AtomicU64);
+
+impl Source for Dry {
+    fn take(&self, _: u64, _: u64, _: u64) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        false
+    }
+
+    fn due(&self, _: u64, _: u64) -> u64 {
+        u64::MAX
+    }
+
+    fn hold(&self, _: bool) {}
+}
+
+/// A waker that comes back to its queue when it is dropped.
+struct Asks(Arc<(WaitQueue, Dry)>);
+
+impl Wake for Asks {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        self.0.0.try_serve(&self.0.1, 0);
+    }
+}
+
+#[test]
+fn a_waker_is_dropped_where_it_may_come_back() {
+    check(2, &[Mutant::QueueDropsWithin], || {
+        let dry = Dry::default();
+        let both = Arc::new((WaitQueue::new(), Dry::default()));
+        let (queue, asked) = &*both;
+        let [first, second] = [(); 2].map(|()| queue.join(&dry, 1, 0));
+        // One is replaced, and its successor leaves with the request.
+        for _ in 0..2 {
+            let waker = Waker::from(Arc::new(Asks(both.clone())));
+            assert_eq!(queue.turn(&dry, &second, 0, Some(&waker)), Turn::At(u64::MAX));
+        }
+        assert!(queue.leave(&dry, second, 0));
+        assert_eq!(asked.0.load(Ordering::Relaxed), 2, "dropped under the lock");
+        assert!(queue.leave(&dry, first, 0));
     });
 }
 

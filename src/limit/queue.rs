@@ -146,19 +146,24 @@ impl WaitQueue {
     /// Asks whether the request has been granted. If not, `waker` is called when it is, and when its time may
     /// have come nearer: not each time, but always when nobody ahead of it has a waker to be called first.
     pub fn turn(&self, source: &impl Source, ticket: &Ticket, now: u64, waker: Option<&Waker>) -> Turn {
-        let turn = self.locked(|line| {
+        // What it replaces is dropped after the lock, as wakers are called: that may come back here.
+        let (turn, _replaced) = self.locked(|line| {
             line.serve(source, now);
-            let Some(place) = line.find(ticket) else { return Turn::Granted };
+            let Some(place) = line.find(ticket) else { return (Turn::Granted, None) };
+            let mut replaced = None;
             if let Some(waker) = waker
                 && !mutant(Mutant::QueueWakerLate)
             {
                 let kept = &mut line.requests[place].waker;
                 if !kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
-                    *kept = Some(waker.clone());
+                    replaced = kept.replace(waker.clone());
                 }
             }
+            if mutant(Mutant::QueueDropsWithin) {
+                replaced = None;
+            }
             let all = line.requests.iter().take(place + 1).fold(0, |sum: u64, one| sum.saturating_add(one.n));
-            Turn::At(source.due(all, now))
+            (Turn::At(source.due(all, now)), replaced)
         });
         if mutant(Mutant::QueueWakerLate) {
             self.locked(|line| {
@@ -174,20 +179,25 @@ impl WaitQueue {
     /// had been granted, by the time `now` or before: its permits are spent.
     #[expect(clippy::needless_pass_by_value, reason = "a ticket is left once")]
     pub fn leave(&self, source: &impl Source, ticket: Ticket, now: u64) -> bool {
-        self.locked(|line| {
+        // Its waker is dropped after the lock, as in `turn`.
+        let (left, _waker) = self.locked(|line| {
             line.serve(source, now);
-            let Some(place) = line.find(&ticket) else { return false };
+            let Some(place) = line.find(&ticket) else { return (false, None) };
             if mutant(Mutant::QueueServesLeft) {
-                return true;
+                return (true, None);
             }
-            line.requests[place].waker = None;
+            let mut waker = line.requests[place].waker.take();
+            if mutant(Mutant::QueueDropsWithin) {
+                waker = None;
+            }
             line.remove(place);
             line.moved_up(place, source);
             if place == 0 {
                 line.serve(source, now);
             }
-            true
-        })
+            (true, waker)
+        });
+        left
     }
 
     /// Gives permits to whoever is due at `now`, and tells the first who listens that its time may have
