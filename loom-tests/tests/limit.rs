@@ -180,9 +180,9 @@ fn two_leases_and_a_taker_conserve_tokens() {
                 spent
             })
         });
-        let taker = spawn(&bucket, |b| u64::from(b.try_acquire_at(0).is_ok()));
+        let plain = spawn(&bucket, |b| u64::from(b.try_acquire_at(0).is_ok()));
         let spent: u64 = leases.into_iter().map(join).sum();
-        let taken = join(taker);
+        let taken = join(plain);
         assert_eq!(spent + taken + bucket.remaining_at(0), 4);
     });
 }
