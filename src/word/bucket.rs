@@ -22,8 +22,8 @@ const GENERATION: Field = TIME.then(2);
 const HELD: Field = GENERATION.then(1);
 const _: () = assert!(HELD.end() == 64);
 
-/// How many sets of terms a word can tell apart. Two in the models: loom keeps the last seven values of an
-/// atomic, fewer than four changes write.
+/// How many sets of terms a word can tell apart. Two in the models: what holds for these holds for more, and
+/// no model can follow four changes through all that a stalled thread may see of them.
 pub(crate) const GENERATIONS: usize = if cfg!(fusewire_loom) { 2 } else { 1 << 2 };
 
 /// The time of a bucket that was never asked. No line reaches it: a line ends at 2^60 and a word at most
@@ -111,9 +111,7 @@ impl BucketWord {
     /// looked. `Err` says how many units are missing.
     pub(crate) fn take_queued(self, since: u64, line: u64, capacity: u64, cost: u64) -> Result<Self, u64> {
         let word = self.held(false).0;
-        // One that is larger than the bucket, since that was made smaller, needs more than a full one.
-        let since = since.min(line).min((line + capacity).saturating_sub(cost));
-        let next = word.max(self.on_line(since)).saturating_add(cost);
+        let next = word.max(self.on_line(since.min(line))).saturating_add(cost);
         match next.saturating_sub(self.on_line(line) + capacity) {
             0 => Ok(Self(next).held(self.is_held())),
             missing => Err(missing),
