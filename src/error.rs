@@ -199,9 +199,27 @@ pub struct RateLimitExceeded {
     pub requested: u64,
     /// The most permits that one request can be given.
     pub most: u64,
+    pub(crate) _tag: Tag,
 }
 
+/// Where a `Result` keeps whether it is `Ok`. The compiler takes the field with the most values to spare;
+/// without this one that would be the nanoseconds of `retry_after`, and whoever asks no more than whether a
+/// request was refused would wait until it is known for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Tag {
+    Refused,
+}
+
+const _: () = assert!(size_of::<Result<(), RateLimitExceeded>>() == size_of::<RateLimitExceeded>());
+
 impl RateLimitExceeded {
+    /// A refusal, for limiters of your own.
+    #[inline(always)]
+    pub const fn new(limit: u64, window: Duration, retry_after: Duration, requested: u64, most: u64) -> Self {
+        Self { limit, window, retry_after, requested, most, _tag: Tag::Refused }
+    }
+
     /// Whether the request was refused for its size: nothing was asked for, or more than one request can
     /// ever be given. Waiting will not help, and it counts as no refusal.
     pub const fn is_invalid(&self) -> bool {
@@ -211,7 +229,7 @@ impl RateLimitExceeded {
 
 impl fmt::Display for RateLimitExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { limit, window, retry_after, requested, most } = *self;
+        let Self { limit, window, retry_after, requested, most, .. } = *self;
         if self.is_invalid() {
             return write!(f, "n is {requested}; allowed: 1 to {most}");
         }

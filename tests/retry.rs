@@ -420,8 +420,7 @@ fn what_a_server_asks_for_is_the_least_wait() {
     // Never is never.
     assert_eq!(slept(&retry, Duration::MAX), (vec![], StopReason::NotRetryable));
 
-    let limited =
-        RateLimitExceeded { limit: 1, window: SECOND, retry_after: 7 * SECOND, requested: 1, most: 1 };
+    let limited = RateLimitExceeded::new(1, SECOND, 7 * SECOND, 1, 1);
     let mut waits = Vec::new();
     retry_with(&plain(), |wait| waits.push(wait), || Err::<(), _>(limited)).expect_err("it fails");
     assert_eq!(waits, [7 * SECOND; 2]);

@@ -469,13 +469,7 @@ impl Refused {
             let missing = (n << terms.bits).cast_signed().saturating_sub(available);
             sight.wait(u64::try_from(missing).unwrap_or(0))
         };
-        RateLimitExceeded {
-            limit: capacity,
-            window: span(terms.nanos(terms.capacity)),
-            retry_after: span(retry_after),
-            requested: n,
-            most: capacity,
-        }
+        RateLimitExceeded::new(capacity, span(terms.nanos(terms.capacity)), span(retry_after), n, capacity)
     }
 }
 

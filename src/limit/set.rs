@@ -72,7 +72,7 @@ impl Core {
     fn refusal(&self, refusal: Refusal) -> RateLimitExceeded {
         let (limit, window) = self.ring.rules().get(refusal.rule).map_or_else(Default::default, Rule::parts);
         let retry_after = Duration::from_nanos(refusal.wait);
-        RateLimitExceeded { limit, window, retry_after, requested: 1, most: 1 }
+        RateLimitExceeded::new(limit, window, retry_after, 1, 1)
     }
 
     /// What a request is told that is not for one permit.

@@ -372,13 +372,8 @@ impl SlidingWindowRateLimiterBuilder {
             check_limit("max_requests", limit)?;
             Window::Exact(Ring::new(&[Rule { limit, window: nanos }]))
         };
-        let invalid = RateLimitExceeded {
-            limit,
-            window: Duration::from_nanos(nanos),
-            retry_after: Duration::MAX,
-            requested: 0,
-            most: if self.approximate { limit } else { 1 },
-        };
+        let most = if self.approximate { limit } else { 1 };
+        let invalid = RateLimitExceeded::new(limit, Duration::from_nanos(nanos), Duration::MAX, 0, most);
         let counters = Counters::new(check_stripes(self.stripes)?);
         let core = Arc::new_cyclic(|weak: &Weak<Core>| Core {
             window,
