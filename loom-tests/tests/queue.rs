@@ -195,6 +195,23 @@ fn whoever_comes_to_the_head_is_told_that_its_time_is_nearer() {
 }
 
 #[test]
+fn whoever_moves_up_behind_a_silent_head_is_told() {
+    check(3, &[Mutant::QueueWakerLate, Mutant::QueueHeadUntold], || {
+        let bucket = begun(3, 0);
+        let [head, between, behind] = [0; 3].map(|_| Place::take(&bucket, 1));
+        let waiter = spawn(&bucket, move |_| {
+            behind.wait(2 * SECOND);
+            assert!(behind.leave(0));
+        });
+        let leaver = spawn(&bucket, move |_| between.leave(0));
+        assert!(join(leaver));
+        join(waiter);
+        assert!(head.leave(0));
+        assert_eq!((bucket.waiting(), bucket.remaining_at(SECOND)), (0, 1));
+    });
+}
+
+#[test]
 fn whoever_moves_up_is_woken_when_the_head_is_served() {
     check(3, &[Mutant::QueueHeadUntold], || {
         let bucket = begun(2, 0);

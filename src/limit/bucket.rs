@@ -53,7 +53,7 @@ pub(super) struct Bucket {
     counters: Counters,
     name: Arc<str>,
     pub(super) queue: WaitQueue,
-    /// Twice how often the terms were changed, and one more during a change. Their newest form is behind the
+    /// How often the terms were changed, with the change that is under way. Their newest form is behind the
     /// lock, which only changes take.
     changes: AtomicU64,
     present: Mutex<Present>,
