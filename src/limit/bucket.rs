@@ -151,16 +151,16 @@ impl Bucket {
                 self.counters.allow(n);
                 return Ok(());
             };
-            if self.needs_line(word, now) {
-                self.begin_line(now);
-                continue;
-            }
             let mut refusal = self.refusal(word, n, now);
             if !self.is_of_present_terms(word) {
                 continue;
             }
             if refusal.is_invalid() {
                 return Err(refusal);
+            }
+            if self.needs_line(word, now) {
+                self.begin_line(now);
+                continue;
             }
             if word.is_held() {
                 if self.queue.try_serve(self, now) {
@@ -210,12 +210,12 @@ impl Bucket {
                 self.counters.allow(n);
                 return Ok(true);
             };
-            if self.needs_line(word, now) {
-                self.begin_line(now);
-                continue;
-            }
             let refusal = self.refusal(word, n, now);
             if !self.is_of_present_terms(word) {
+                continue;
+            }
+            if !refusal.is_invalid() && self.needs_line(word, now) {
+                self.begin_line(now);
                 continue;
             }
             if refusal.retry_after < Duration::MAX {
@@ -228,11 +228,12 @@ impl Bucket {
         }
     }
 
-    /// Takes up to `n` tokens, as many as there are; how many.
-    pub(super) fn draw(&self, n: u64, now: u64) -> Result<u64, RateLimitExceeded> {
+    /// Takes up to `n` tokens, as many as there are; how many, and under which terms.
+    pub(super) fn draw(&self, n: u64, now: u64) -> Result<(u64, u64), RateLimitExceeded> {
         if self.needs_line(self.word.load(), now) {
             self.begin_line(now);
         }
+        let changes = self.changes();
         let drawn = self.word.update(|word: BucketWord| {
             if word.is_held() {
                 return Step::Keep(0);
@@ -249,10 +250,10 @@ impl Bucket {
         });
         if drawn == 0 {
             // Serves whoever waits, or says when to come back.
-            return self.take(1, now).map(|()| 1);
+            return self.take(1, now).map(|()| (1, changes));
         }
         self.counters.allow(drawn);
-        Ok(drawn)
+        Ok((drawn, changes))
     }
 
     /// What a caller is told whom `word` refused.

@@ -106,8 +106,9 @@ impl LeaseHandle {
     #[inline(never)]
     fn refill(&mut self, now: u64, by_owner: bool) -> Result<(), RateLimitExceeded> {
         self.give_back_at(now);
-        self.changes = self.bucket.changes();
-        self.left = self.bucket.draw(self.batch, now)? - 1;
+        let (drawn, changes) = self.bucket.draw(self.batch, now)?;
+        self.left = drawn - 1;
+        self.changes = changes;
         self.drawn = now;
         self.by_owner = by_owner;
         self.expires = now.saturating_add(self.max_hold);
