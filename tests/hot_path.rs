@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fusewire::{
     CircuitBreaker, CircuitBreakerBuilder, Clock, EventQueue, LimitSet, Limiter, ManualClock, RejectReason,
-    Retry, RetryBudget, RetryConfig, SlidingWindowRateLimiter, WindowConfig, retry,
+    Retry, RetryBudget, RetryConfig, SlidingWindowRateLimiter, TokenBucketRateLimiter, WindowConfig, retry,
 };
 
 thread_local! {
@@ -53,7 +53,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Something that a thread does again and again, with the breaker that it does it to.
+/// Something that a thread does again and again, with the breaker or limiter that it does it to.
 struct Case {
     name: &'static str,
     step: Box<dyn FnMut()>,
@@ -200,10 +200,68 @@ fn sliding() -> Vec<Case> {
     ]
 }
 
+/// A bucket that has tokens for every case here, or none for an age.
+fn bucket(clock: Clock, filled: bool) -> TokenBucketRateLimiter {
+    let (rate, capacity) = if filled { (1e9, 1 << 40) } else { (1e-6, 1) };
+    let builder = TokenBucketRateLimiter::builder("hot").rate(rate).capacity(capacity).clock(clock);
+    let bucket = builder.build().expect("valid settings");
+    if !filled {
+        bucket.try_acquire().expect("full");
+    }
+    bucket
+}
+
+fn limiter_cases() -> Vec<Case> {
+    let (coarsely, precisely) = (bucket(coarse(), true), bucket(Clock::precise(), true));
+    let (weighted, told) = (bucket(coarse(), true), bucket(coarse(), true));
+    let (empty, empty_precisely) = (bucket(coarse(), false), bucket(Clock::precise(), false));
+    let (invalid, looked_at, waited_for) =
+        (bucket(coarse(), false), bucket(coarse(), false), bucket(coarse(), false));
+    std::mem::forget(waited_for.reserve(1).expect("it fills"));
+    let lease = |clock| bucket(clock, true).lease_handle(64).expect("a valid batch");
+    let (mut plain, mut timed) = (lease(coarse()), lease(coarse()));
+    let mut held = lease(coarse()).max_hold(Duration::from_millis(5));
+    let mut short = lease(Clock::precise()).max_hold(Duration::ZERO);
+    let mut drained = bucket(coarse(), false).lease_handle(1).expect("a valid batch");
+    let mut now = 0;
+    vec![
+        Case::new("bucket, coarse clock", move || coarsely.try_acquire().expect("there")),
+        Case::new("bucket, precise clock", move || precisely.try_acquire().expect("there")),
+        Case::new("bucket, the caller's time", move || {
+            now += 10;
+            told.try_acquire_at(now).expect("there");
+        }),
+        Case::new("bucket, a weight", move || weighted.try_acquire_n(black_box(7)).expect("there")),
+        Case::new("bucket refused, coarse clock", move || {
+            black_box(empty.try_acquire().expect_err("empty"));
+        }),
+        Case::new("bucket refused, precise clock", move || {
+            black_box(empty_precisely.try_acquire().expect_err("empty"));
+        }),
+        Case::new("bucket refused for the size", move || {
+            assert!(invalid.try_acquire_n(black_box(2)).expect_err("too many").is_invalid());
+        }),
+        Case::new("bucket refused behind those who wait", move || {
+            black_box(waited_for.try_acquire().expect_err("behind them"));
+        }),
+        Case::new("bucket looked at", move || {
+            black_box((looked_at.peek(1).is_ok(), looked_at.remaining()));
+        }),
+        Case::new("lease", move || plain.try_acquire().expect("there")),
+        Case::new("lease, the caller's time", move || timed.try_acquire_at(5).expect("there")),
+        Case::new("lease with a hold, coarse clock", move || held.try_acquire().expect("there")),
+        Case::new("lease that expires at once, precise clock", move || short.try_acquire().expect("there")),
+        Case::new("lease refused", move || {
+            black_box(drained.try_acquire().expect_err("empty"));
+        }),
+    ]
+}
+
 fn cases() -> Vec<Case> {
     let mut cases = breaker_cases();
     cases.extend(sliding());
     cases.extend(retries());
+    cases.extend(limiter_cases());
     cases
 }
 

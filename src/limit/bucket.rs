@@ -154,16 +154,16 @@ impl Bucket {
                 self.counters.allow(n);
                 return Ok(());
             };
-            if refused.needs_line() {
-                self.begin_line(now);
-                continue;
-            }
             let mut refusal = refused.explain();
             if self.changed_since(changes) {
                 continue;
             }
             if refusal.is_invalid() {
                 return Err(refusal);
+            }
+            if refused.needs_line() {
+                self.begin_line(now);
+                continue;
             }
             if refused.word.is_held() {
                 if self.queue.try_serve(self, now) {
@@ -416,12 +416,12 @@ impl Waits for Bucket {
                 self.counters.allow(n);
                 return Ok(true);
             };
-            if refused.needs_line() {
-                self.begin_line(now);
-                continue;
-            }
             let refusal = refused.explain();
             if self.changed_since(changes) {
+                continue;
+            }
+            if !refusal.is_invalid() && refused.needs_line() {
+                self.begin_line(now);
                 continue;
             }
             if refusal.retry_after < Duration::MAX {

@@ -176,7 +176,9 @@ impl Driver {
     }
 
     fn acquire(&mut self, n: u64) {
-        self.twin.touch(self.now);
+        if self.twin.is_valid(n) {
+            self.twin.touch(self.now);
+        }
         let answer = self.bucket.try_acquire_n_at(n, self.now);
         if !self.twin.is_valid(n) {
             let refused = answer.expect_err("invalid");
@@ -228,7 +230,9 @@ impl Driver {
             return;
         }
         let (before, held) = (self.bucket.totals().allowed, self.waiting() > 0);
-        self.twin.touch(self.now);
+        if self.twin.is_valid(n) {
+            self.twin.touch(self.now);
+        }
         let reserved = self.bucket.reserve_at(n, self.now);
         let reservation = match reserved {
             Ok(reservation) => reservation,
@@ -366,8 +370,8 @@ impl Driver {
             }
             self.log = None;
             self.returned(index, now, true);
-            self.leases[index].epoch = self.twin.epoch;
             self.twin.touch(now);
+            self.leases[index].epoch = self.twin.epoch;
             let (held, waiting) = (self.twin.waiting() > 0, self.waiting());
             self.twin.serve(now, waiting);
             let lease = &mut self.leases[index];
@@ -396,9 +400,7 @@ impl Driver {
         }
         let held = self.twin.waiting() > 0;
         let certain = self.twin.give_back(n, lease.drawn, now);
-        if held && drawing && certain {
-            self.twin.touch(now);
-        } else if held && !drawing && (certain || self.bucket.waiting() < self.twin.waiting()) {
+        if held && !drawing && (certain || self.bucket.waiting() < self.twin.waiting()) {
             self.twin.serve(now, self.bucket.waiting());
         }
     }
