@@ -1,11 +1,12 @@
 //! The waiting queue driven by hand, and the shells over it: one that blocks, one that does not.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use fusewire::limit::Turn;
+use fusewire::limit::{Source, Turn, WaitQueue};
 use fusewire::{Limiter, ManualClock, Reservation, TokenBucketRateLimiter};
 
 const SECOND: u64 = 1_000_000_000;
@@ -165,4 +166,64 @@ fn whoever_runs_when_told_and_drops_without_a_word_has_paid() {
     assert_eq!(bucket.waiting(), 4, "and at that time one of the five was due");
     bucket.try_acquire_at(7 * SECOND).expect("they got theirs");
     assert_eq!(bucket.totals().allowed, 1 + 5 + 1);
+}
+
+/// A waker whose call panics.
+struct Broken;
+
+impl Wake for Broken {
+    fn wake(self: Arc<Self>) {
+        panic!("a broken waker");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_keeps_nobody_else_from_being_told() {
+    let bucket = empty(1.0, 10);
+    let broken = bucket.reserve_at(1, 0).expect("it fills");
+    let waiter = Waiter::join(&bucket, 1, 0);
+    assert_eq!(broken.turn_at(0, &Waker::from(Arc::new(Broken))), Turn::At(SECOND + 1));
+    assert_eq!(waiter.due(0), Some(2));
+    let served = catch_unwind(AssertUnwindSafe(|| bucket.try_acquire_at(5 * SECOND)));
+    assert!(served.is_err(), "the panic goes to whoever called the waker");
+    assert!(waiter.bell.rang(), "granted, and never told");
+    assert_eq!((bucket.waiting(), waiter.turn(5 * SECOND)), (0, Turn::Granted));
+    bucket.try_acquire_at(5 * SECOND).expect("nobody waits");
+}
+
+/// A source that panics as long as it has nothing.
+struct Faulty(AtomicU64);
+
+impl Source for Faulty {
+    fn take(&self, n: u64, _: u64, _: u64) -> bool {
+        assert!(self.0.load(Ordering::Relaxed) >= n, "a faulty source");
+        true
+    }
+
+    fn due(&self, _: u64, now: u64) -> u64 {
+        now
+    }
+
+    fn hold(&self, _: bool) {}
+}
+
+#[test]
+fn a_source_that_panicked_once_does_not_hold_back_those_who_do_not_wait_for_ever() {
+    let (queue, source) = (WaitQueue::new(), Faulty(AtomicU64::new(0)));
+    catch_unwind(AssertUnwindSafe(|| queue.join(&source, 1, 0))).expect_err("it has nothing");
+    source.0.store(1, Ordering::Relaxed);
+    assert!(queue.try_serve(&source, 0), "nobody waits any more");
+    assert!(queue.is_empty());
+}
+
+#[test]
+fn a_change_tells_all_who_listen_since_the_first_may_never_come_back() {
+    let bucket = empty(1.0 / 86_400.0, 10);
+    let leaked = Waiter::join(&bucket, 1, 0);
+    let waiter = Waiter::join(&bucket, 1, 0);
+    assert_eq!((leaked.due(0), waiter.due(0)), (Some(86_400), Some(172_800)));
+    std::mem::forget(leaked);
+    bucket.reconfigure_at(1e9, 10, 0).expect("valid");
+    assert!(waiter.bell.rang(), "two days nearer");
+    assert_eq!(waiter.turn(3), Turn::Granted);
 }

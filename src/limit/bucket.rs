@@ -317,13 +317,13 @@ impl Bucket {
             self.slots.begin(&self.word, now);
         }
         if mutant(Mutant::ServedBeforeChange) {
-            self.queue.serve(self, now);
+            self.queue.serve_and_tell(self, now);
         }
         self.change(&terms, now);
         *present = Present { rate, capacity };
         drop(present);
         if !mutant(Mutant::ServedBeforeChange) {
-            self.queue.serve(self, now);
+            self.queue.serve_and_tell(self, now);
         }
         Ok(())
     }
