@@ -471,7 +471,7 @@ impl Refused {
         };
         RateLimitExceeded {
             limit: capacity,
-            window: span(terms.nanos(terms.capacity)),
+            window: span(terms.window()),
             retry_after: span(retry_after),
             requested: n,
             most: capacity,
