@@ -98,19 +98,36 @@ impl Rejected {
     }
 }
 
-/// Writes when to try again, for the three texts that end with it.
-fn write_retry(f: &mut fmt::Formatter<'_>, after: Duration) -> fmt::Result {
-    if after == Duration::MAX {
-        f.write_str("; it will not reopen by itself")
-    } else {
-        write!(f, "; retry in {:.1} s", after.as_secs_f64())
+/// Writes when to try again, for the texts that end with it.
+fn write_retry(f: &mut fmt::Formatter<'_>, after: Duration, never: &str) -> fmt::Result {
+    if after == Duration::MAX { f.write_str(never) } else { write!(f, "; retry in {}", Span(after)) }
+}
+
+/// What is said of a breaker that stays open until somebody acts.
+const STAYS_OPEN: &str = "; it will not reopen by itself";
+
+/// A time as texts show it: a tenth of a second is enough for long ones, but short ones are not nothing.
+pub(crate) struct Span(pub(crate) Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(time) = *self;
+        if time.is_zero() || time >= Duration::from_millis(100) {
+            write!(f, "{:.1} s", time.as_secs_f64())
+        } else if time >= Duration::from_micros(100) {
+            write!(f, "{:.1} ms", time.as_secs_f64() * 1e3)
+        } else if time >= Duration::from_nanos(100) {
+            write!(f, "{:.1} us", time.as_secs_f64() * 1e6)
+        } else {
+            write!(f, "{} ns", time.as_nanos())
+        }
     }
 }
 
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "call refused ({})", self.reason)?;
-        write_retry(f, self.retry_after)
+        write_retry(f, self.retry_after, STAYS_OPEN)
     }
 }
 
@@ -130,7 +147,7 @@ pub struct CircuitOpenError {
 impl fmt::Display for CircuitOpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "circuit '{}' refused the call ({})", self.name, self.reason)?;
-        write_retry(f, self.time_until_retry)
+        write_retry(f, self.time_until_retry, STAYS_OPEN)
     }
 }
 
@@ -237,11 +254,7 @@ impl fmt::Display for RateLimitExceeded {
         if window != Duration::MAX {
             write!(f, " per {window:?}")?;
         }
-        if retry_after == Duration::MAX {
-            f.write_str("; it will not refill")
-        } else {
-            write!(f, "; retry in {:.1} s", retry_after.as_secs_f64())
-        }
+        write_retry(f, retry_after, "; it will not refill")
     }
 }
 
@@ -408,6 +421,17 @@ mod tests {
         assert_eq!(rejected.to_string(), "call refused (open); retry in 1.5 s");
         let forced = Rejected::new(RejectReason::ForcedOpen, Duration::MAX);
         assert_eq!(forced.to_string(), "call refused (forced_open); it will not reopen by itself");
+    }
+
+    #[test]
+    fn a_short_wait_is_not_shown_as_none() {
+        let times = [0, 1, 1_000, 99_940, 100_000, 5_040_000, 100_000_000, 1_250_000_000, 60_000_000_000];
+        let texts = times.map(|nanos| Span(Duration::from_nanos(nanos)).to_string());
+        let expected = ["0.0 s", "1 ns", "1.0 us", "99.9 us", "0.1 ms", "5.0 ms", "0.1 s", "1.2 s", "60.0 s"];
+        assert_eq!(texts, expected);
+        let (window, wait) = (Duration::from_micros(10), Duration::from_nanos(1_002));
+        let refused = RateLimitExceeded::new(10, window, wait, 1, 10);
+        assert_eq!(refused.to_string(), "rate limit exceeded: 10 per 10µs; retry in 1.0 us");
     }
 
     #[test]

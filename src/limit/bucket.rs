@@ -317,13 +317,13 @@ impl Bucket {
             self.slots.begin(&self.word, now);
         }
         if mutant(Mutant::ServedBeforeChange) {
-            self.queue.serve(self, now);
+            self.queue.serve_and_tell(self, now);
         }
         self.change(&terms, now);
         *present = Present { rate, capacity };
         drop(present);
         if !mutant(Mutant::ServedBeforeChange) {
-            self.queue.serve(self, now);
+            self.queue.serve_and_tell(self, now);
         }
         Ok(())
     }
@@ -469,7 +469,7 @@ impl Refused {
             let missing = (n << terms.bits).cast_signed().saturating_sub(available);
             sight.wait(u64::try_from(missing).unwrap_or(0))
         };
-        RateLimitExceeded::new(capacity, span(terms.nanos(terms.capacity)), span(retry_after), n, capacity)
+        RateLimitExceeded::new(capacity, span(terms.window()), span(retry_after), n, capacity)
     }
 }
 

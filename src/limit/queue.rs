@@ -3,7 +3,8 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::PoisonError;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{PoisonError, TryLockError};
 use std::task::Waker;
 
 use crate::sync::{AtomicU64, Mutant, Mutex, MutexGuard, Ordering, mutant};
@@ -146,18 +147,19 @@ impl WaitQueue {
     /// Asks whether the request has been granted. If not, `waker` is called when it is, and when its time may
     /// have come nearer: not each time, but always when nobody ahead of it has a waker to be called first.
     pub fn turn(&self, source: &impl Source, ticket: &Ticket, now: u64, waker: Option<&Waker>) -> Turn {
-        // What it replaces is dropped after the lock, as wakers are called: that may come back here.
+        // Cloned before the lock, and what it replaces is dropped after it, as wakers are called: either may
+        // panic, or come back here.
+        let mut fresh = waker.cloned();
         let (turn, _replaced) = self.locked(|line| {
             line.serve(source, now);
             let Some(place) = line.find(ticket) else { return (Turn::Granted, None) };
             let mut replaced = None;
-            if let Some(waker) = waker
+            let kept = &mut line.requests[place].waker;
+            if let Some(waker) = &fresh
+                && !kept.as_ref().is_some_and(|kept| kept.will_wake(waker))
                 && !mutant(Mutant::QueueWakerLate)
             {
-                let kept = &mut line.requests[place].waker;
-                if !kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
-                    replaced = kept.replace(waker.clone());
-                }
+                replaced = std::mem::replace(kept, fresh.take());
             }
             if mutant(Mutant::QueueDropsWithin) {
                 replaced = None;
@@ -209,9 +211,23 @@ impl WaitQueue {
         });
     }
 
+    /// As [`serve`](Self::serve), and tells all who listen: for sources whose rate has changed, by which a
+    /// time may come nearer by days, and the first who listens may be one who will not come back.
+    pub fn serve_and_tell(&self, source: &impl Source, now: u64) {
+        self.locked(|line| {
+            line.serve(source, now);
+            line.moved_up(0, source);
+            line.wake.extend(line.requests.iter_mut().filter_map(|request| request.waker.take()));
+        });
+    }
+
     /// As [`serve`](Self::serve), unless somebody else is at it. True if nobody waits any more.
     pub fn try_serve(&self, source: &impl Source, now: u64) -> bool {
-        let Ok(line) = self.line.try_lock() else { return false };
+        let line = match self.line.try_lock() {
+            Ok(line) => line,
+            Err(TryLockError::Poisoned(line)) => line.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
         self.with(line, |line| {
             line.serve(source, now);
             line.requests.is_empty()
@@ -244,7 +260,21 @@ impl WaitQueue {
         // After the lock: a waker may run its task at once, and that may come back here.
         let wake = std::mem::take(&mut line.wake);
         drop(line);
-        wake.into_iter().for_each(Waker::wake);
+        wake_all(wake);
         result
+    }
+}
+
+/// Wakes all, although one may panic: the others would never be told. The first panic goes on after that.
+fn wake_all(wakers: Vec<Waker>) {
+    let mut panicked = None;
+    for waker in wakers {
+        // Nothing of the queue is out of place meanwhile.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+            panicked.get_or_insert(panic);
+        }
+    }
+    if let Some(panic) = panicked {
+        resume_unwind(panic);
     }
 }

@@ -283,17 +283,22 @@ impl Ring {
     }
 
     /// How long from `now` until `n` requests have been admitted, if they come as early as they may and nobody
-    /// else does. Exact up to the smallest limit; beyond, it may be longer where several rules meet.
-    pub fn wait_for(&self, n: u64, now: u64) -> u64 {
+    /// else does, and which rule says so. Exact up to the smallest limit; beyond, it may be longer where
+    /// several rules meet.
+    pub fn wait_for(&self, n: u64, now: u64) -> Refusal {
         let stamp = stamp(now);
         let next = self.look(stamp).next;
-        let wait = |rule: &Rule| {
+        let mut longest = Refusal { rule: 0, wait: 0 };
+        for (index, rule) in self.rules.iter().enumerate() {
             // Whole rounds of the rule, and within the last one the request that has to leave.
             let (rounds, place) = (n.saturating_sub(1) / rule.limit, n.saturating_sub(1) % rule.limit);
             let leaving = self.time(next.wrapping_add(place).wrapping_sub(rule.limit));
-            rule.wait(leaving, stamp).saturating_add(rounds.saturating_mul(rule.window))
-        };
-        self.rules.iter().map(wait).fold(0, u64::max)
+            let wait = rule.wait(leaving, stamp).saturating_add(rounds.saturating_mul(rule.window));
+            if wait > longest.wait {
+                longest = Refusal { rule: index, wait };
+            }
+        }
+        longest
     }
 
     /// Holds the ring for those who pass the hold, or lets it go. A request that had looked before may

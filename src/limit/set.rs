@@ -94,13 +94,12 @@ impl Core {
             return Ok(());
         }
         self.counters.refuse(1);
-        Err(self.behind_all(now))
+        Err(self.refusal(self.behind_all(now)))
     }
 
-    /// What a request is told that stands behind all who wait.
-    fn behind_all(&self, now: u64) -> RateLimitExceeded {
-        let wait = self.ring.wait_for(self.queue.asked().saturating_add(1), now);
-        self.refusal(Refusal { rule: 0, wait })
+    /// How long a request has to wait that stands behind all who do, and by which rule.
+    fn behind_all(&self, now: u64) -> Refusal {
+        self.ring.wait_for(self.queue.asked().saturating_add(1), now)
     }
 }
 
@@ -114,7 +113,7 @@ impl Source for Core {
     }
 
     fn due(&self, n: u64, now: u64) -> u64 {
-        now.saturating_add(self.ring.wait_for(n, now))
+        now.saturating_add(self.ring.wait_for(n, now).wait)
     }
 
     fn hold(&self, held: bool) {
@@ -213,15 +212,17 @@ impl Limiter for LimitSet {
         if n != 1 {
             return Err(self.core.invalid(n));
         }
-        match self.core.ring.peek(now) {
-            Err(refusal) => Err(self.core.refusal(refusal)),
-            Ok(()) if self.core.queue.asked() > 0 => Err(self.core.behind_all(now)),
-            Ok(()) => Ok(()),
-        }
+        let refusal = match self.core.ring.peek(now) {
+            Err(refusal) => refusal,
+            // Those who wait come first, served by the request or not.
+            Ok(()) if self.core.queue.asked() > 0 => self.core.behind_all(now),
+            Ok(()) => return Ok(()),
+        };
+        if refusal.wait == 0 { Ok(()) } else { Err(self.core.refusal(refusal)) }
     }
 
     fn remaining_at(&self, now: u64) -> u64 {
-        self.core.ring.remaining(now)
+        self.core.ring.remaining(now).saturating_sub(self.core.queue.asked())
     }
 }
 
@@ -296,5 +297,30 @@ impl LimitSetBuilder {
             _registration: register(weak.clone()),
         });
         Ok(LimitSet { core })
+    }
+}
+
+#[cfg(all(test, not(fusewire_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn behind_those_who_wait_too_the_rule_with_the_longest_wait_is_named() {
+        let (second, hour) = (Duration::from_secs(1), Duration::from_hours(1));
+        let set = LimitSet::builder("test").limit(5, second).limit(6, hour).build().expect("valid settings");
+        let nanos = |time: Duration| time.as_nanos() as u64;
+        (0..5).for_each(|_| set.try_acquire_at(0).expect("five in a second"));
+        let core = &*set.core;
+        let _forgotten = core.queue.join(core, 1, 0);
+        // The one who waits takes the last place of the hour.
+        let now = nanos(second);
+        assert_eq!(set.remaining_at(now), 0);
+        let wait = hour.saturating_sub(second);
+        for answer in [set.peek_at(1, now), set.try_acquire_at(now)] {
+            let refused = answer.expect_err("the hour is full");
+            assert_eq!((refused.limit, refused.window, refused.retry_after), (6, hour, wait));
+        }
+        assert_eq!(set.waiting(), 0);
+        set.peek_at(1, nanos(hour)).expect("five have left");
     }
 }

@@ -129,18 +129,18 @@ impl Core {
             return Ok(());
         }
         self.counters.refuse(n);
-        Err(self.behind_all(n, now))
+        Err(self.refusal(n, self.behind_all(n, now)))
     }
 
-    /// What a request is told that stands behind all who wait.
-    fn behind_all(&self, n: u64, now: u64) -> RateLimitExceeded {
-        self.refusal(n, self.wait_for(self.queue.asked().saturating_add(n), now))
+    /// How long a request has to wait that stands behind all who do.
+    fn behind_all(&self, n: u64, now: u64) -> u64 {
+        self.wait_for(self.queue.asked().saturating_add(n), now)
     }
 
     /// How long until `n` permits, for several requests, have been given.
     fn wait_for(&self, n: u64, now: u64) -> u64 {
         match &self.window {
-            Window::Exact(ring) => ring.wait_for(n, now),
+            Window::Exact(ring) => ring.wait_for(n, now).wait,
             Window::Approximate(estimate) => {
                 let limit = self.invalid.limit;
                 let rounds = n.saturating_sub(1) / limit;
@@ -274,18 +274,21 @@ impl Limiter for SlidingWindowRateLimiter {
             Window::Exact(ring) => ring.peek(now).map_err(|refusal| refusal.wait),
             Window::Approximate(estimate) => estimate.peek(n, now),
         };
-        match seen {
-            Err(wait) => Err(core.refusal(n, wait)),
-            Ok(()) if core.queue.asked() > 0 => Err(core.behind_all(n, now)),
-            Ok(()) => Ok(()),
-        }
+        let wait = match seen {
+            Err(wait) => wait,
+            // Those who wait come first, served by the request or not.
+            Ok(()) if core.queue.asked() > 0 => core.behind_all(n, now),
+            Ok(()) => 0,
+        };
+        if wait == 0 { Ok(()) } else { Err(core.refusal(n, wait)) }
     }
 
     fn remaining_at(&self, now: u64) -> u64 {
-        match &self.core.window {
+        let there = match &self.core.window {
             Window::Exact(ring) => ring.remaining(now),
             Window::Approximate(estimate) => estimate.remaining(now),
-        }
+        };
+        there.saturating_sub(self.core.queue.asked())
     }
 }
 
@@ -449,6 +452,26 @@ mod tests {
             assert_eq!(limiter.waiting(), 0);
             assert!(limiter.try_acquire_at(1_600).is_ok(), "the hold is lifted");
             assert_eq!(limiter.totals().allowed, 5);
+        }
+    }
+
+    #[test]
+    fn what_is_left_beside_a_queue_is_what_can_be_had() {
+        let builder =
+            || SlidingWindowRateLimiter::builder("test").max_requests(3).window(Duration::from_nanos(100));
+        for limiter in [builder(), builder().approximate()] {
+            let limiter = limiter.build().expect("valid settings");
+            let core = &*limiter.core;
+            (0..3).for_each(|_| limiter.try_acquire_at(1_000).expect("three in a window"));
+            let _forgotten = core.queue.join(core, 1, 1_010);
+            // There is room for three, and one waits that nobody has served.
+            assert_eq!(limiter.remaining_at(1_300), 2);
+            limiter.peek_at(1, 1_300).expect("two can be had");
+            limiter.try_acquire_at(1_300).expect("two can be had");
+            assert_eq!((limiter.remaining_at(1_300), limiter.waiting()), (1, 0));
+            limiter.try_acquire_at(1_300).expect("one can be had");
+            let refused = limiter.peek_at(1, 1_300).expect_err("full");
+            assert!(!refused.retry_after.is_zero());
         }
     }
 }

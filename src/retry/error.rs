@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::error::{ConfigError, Retryable};
+use crate::error::{ConfigError, Retryable, Span};
 
 /// Why no further attempt was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl<E> fmt::Display for RetryError<E> {
         let plural = if *attempts == 1 { "" } else { "s" };
         write!(f, "gave up after {attempts} attempt{plural}")?;
         if !total_delay.is_zero() {
-            write!(f, " and {:.1} s of waits", total_delay.as_secs_f64())?;
+            write!(f, " and {} of waits", Span(*total_delay))?;
         }
         write!(f, " ({reason})")
     }

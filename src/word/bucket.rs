@@ -212,6 +212,13 @@ impl Terms {
         Some(((u128::from(units) * u128::from(self.pace)) >> 63) as u64 + u64::from(units > 0))
     }
 
+    /// Nanoseconds in which a full bucket flows in, the nearest to what its settings say; `None` for ever.
+    #[inline(always)]
+    pub(crate) fn window(&self) -> Option<u64> {
+        let half = 1 << 62;
+        (self.speed > 0).then(|| ((u128::from(self.capacity) * u128::from(self.pace) + half) >> 63) as u64)
+    }
+
     /// Tokens in a full bucket.
     #[inline(always)]
     pub(crate) fn tokens(&self) -> u64 {
@@ -278,6 +285,18 @@ mod tests {
             }
         }
         assert_eq!(terms(0.0, 1).nanos(1), None);
+    }
+
+    #[test]
+    fn a_window_is_what_the_caller_wrote() {
+        let second = 1_000_000_000;
+        for (requests, seconds) in [(50, 10), (1, 1), (10, 1), (1_000_000, 1), (7, 3), (160_000, 86_400)] {
+            let terms = terms(requests as f64 / seconds as f64, requests);
+            assert_eq!(terms.window(), Some(seconds * second), "{requests} in {seconds} s");
+        }
+        assert_eq!(terms(1e6, 10).window(), Some(10_000));
+        assert_eq!(terms(0.0, 10).window(), None);
+        assert!(terms(1e9, MOST_CAPACITY).window() >= Some(MOST_CAPACITY));
     }
 
     #[test]
