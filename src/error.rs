@@ -17,6 +17,10 @@ impl ConfigError {
         Self { field, value: format!("{value:?}"), allowed }
     }
 
+    pub(crate) fn stripes(stripes: usize) -> Self {
+        Self::new("stripes", stripes, "1 to 65")
+    }
+
     /// The setting's name, as in the builder.
     pub fn field(&self) -> &str {
         self.field

@@ -11,7 +11,7 @@ use super::rules::Rules;
 use crate::clock::Clock;
 use crate::error::ConfigError;
 use crate::observe::{DirtySet, EventQueue};
-use crate::tally::lanes::{MAX_OWNED, default_stripes};
+use crate::tally::lanes;
 use crate::window::Window;
 
 /// Builds a [`CircuitBreaker`]; see [`CircuitBreaker::builder`]. Every setting is checked by
@@ -173,10 +173,7 @@ impl CircuitBreakerBuilder {
     /// [`ConfigError`] names the first setting outside its range.
     pub fn build(self) -> Result<CircuitBreaker, ConfigError> {
         self.config.check()?;
-        let stripes = self.stripes.unwrap_or_else(default_stripes);
-        if !(1..=MAX_OWNED + 1).contains(&stripes) {
-            return Err(ConfigError::new("stripes", stripes, "1 to 65"));
-        }
+        let stripes = lanes::stripes(self.stripes).map_err(ConfigError::stripes)?;
         let rules = Rules::new(self.config, None, |window| Window::new(window.buckets(), &[0; 4], 0));
         let core = Core::new(Parts {
             rules,

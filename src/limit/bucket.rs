@@ -187,13 +187,15 @@ impl Bucket {
     #[inline(never)]
     fn begin_line(&self, now: u64) {
         self.slots.begin(&self.word, now);
-        let present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
-        // Unless somebody else has begun it meanwhile.
-        let slot = self.slots.of(self.word.load());
-        if slot.line(now).is_none() {
-            self.change(&slot.terms(), now);
+        if self.needs_line(self.word.load(), now) {
+            let present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+            // Unless somebody else has begun the next one meanwhile.
+            let word = self.word.load();
+            if self.needs_line(word, now) {
+                self.change(&self.slots.of(word).terms(), now);
+            }
+            drop(present);
         }
-        drop(present);
     }
 
     /// Continues under `terms`; `present` is locked.

@@ -9,7 +9,7 @@ use super::terms::Slots;
 use super::{RateLimiter, TokenBucketRateLimiter};
 use crate::clock::{Clock, nanos};
 use crate::error::ConfigError;
-use crate::tally::lanes::{MAX_OWNED, default_stripes};
+use crate::tally::lanes;
 use crate::word::bucket::MOST_RATE;
 
 /// Builds a [`TokenBucketRateLimiter`]; see [`TokenBucketRateLimiter::builder`]. Every setting is checked
@@ -52,15 +52,6 @@ pub(super) fn required<T>(
 impl Common {
     pub(super) fn new(name: Arc<str>) -> Self {
         Self { name, clock: None, stripes: None }
-    }
-
-    pub(super) fn stripes(&self) -> Result<usize, ConfigError> {
-        let stripes = self.stripes.unwrap_or_else(default_stripes);
-        if (1..=MAX_OWNED + 1).contains(&stripes) {
-            Ok(stripes)
-        } else {
-            Err(ConfigError::new("stripes", stripes, "1 to 65"))
-        }
     }
 }
 
@@ -114,7 +105,7 @@ impl TokenBucketBuilder {
         if initial > capacity {
             return Err(ConfigError::new("initial_tokens", initial, "at most the capacity"));
         }
-        let stripes = self.common.stripes()?;
+        let stripes = lanes::stripes(self.common.stripes).map_err(ConfigError::stripes)?;
         let Common { name, clock, .. } = self.common;
         let clock = clock.unwrap_or_default();
         let core = Bucket::new(Parts { name, clock, stripes, rate, capacity, initial, terms });

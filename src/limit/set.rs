@@ -9,11 +9,12 @@ use super::Limiter;
 use super::counters::{Counters, LimiterTotals};
 use super::queue::{Source, WaitQueue};
 use super::ring::{Refusal, Ring, Rule};
-use super::sliding::{check_limit, check_stripes, check_window};
+use super::sliding::{check_limit, check_window};
 use super::wait::Waits;
 use crate::clock::Clock;
 use crate::error::{ConfigError, RateLimitExceeded};
 use crate::observe::{self, Kind, Live, Registration, register};
+use crate::tally::lanes;
 
 /// Several limits that a request must keep all at once, such as 50 in ten seconds and 160,000 a day.
 ///
@@ -287,7 +288,7 @@ impl LimitSetBuilder {
             })
             .collect();
         let ring = Ring::new(&rules?);
-        let counters = Counters::new(check_stripes(self.stripes)?);
+        let counters = Counters::new(lanes::stripes(self.stripes).map_err(ConfigError::stripes)?);
         let core = Arc::new_cyclic(|weak: &Weak<Core>| Core {
             ring,
             counters,

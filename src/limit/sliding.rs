@@ -15,7 +15,7 @@ use crate::clock::{Clock, nanos};
 use crate::error::{ConfigError, RateLimitExceeded};
 use crate::observe::{self, Kind, Live, Registration, register};
 use crate::sync::{AtomicBool, Ordering};
-use crate::tally::lanes::{MAX_OWNED, default_stripes};
+use crate::tally::lanes;
 
 /// A limit on the requests in any window of time.
 ///
@@ -377,7 +377,7 @@ impl SlidingWindowRateLimiterBuilder {
         };
         let most = if self.approximate { limit } else { 1 };
         let invalid = RateLimitExceeded::new(limit, Duration::from_nanos(nanos), Duration::MAX, 0, most);
-        let counters = Counters::new(check_stripes(self.stripes)?);
+        let counters = Counters::new(lanes::stripes(self.stripes).map_err(ConfigError::stripes)?);
         let core = Arc::new_cyclic(|weak: &Weak<Core>| Core {
             window,
             invalid,
@@ -407,15 +407,6 @@ pub(super) fn check_window(window: Duration) -> Result<u64, ConfigError> {
         return Err(ConfigError::new("window", window, "more than zero"));
     }
     Ok(nanos(window))
-}
-
-pub(super) fn check_stripes(stripes: Option<usize>) -> Result<usize, ConfigError> {
-    let stripes = stripes.unwrap_or_else(default_stripes);
-    if (1..=MAX_OWNED + 1).contains(&stripes) {
-        Ok(stripes)
-    } else {
-        Err(ConfigError::new("stripes", stripes, "1 to 65"))
-    }
 }
 
 #[cfg(all(test, not(fusewire_loom)))]

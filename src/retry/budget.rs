@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::error::ConfigError;
 use crate::sync::{AtomicU64, Mutant, Ordering, mutant};
 use crate::tally::Tally;
-use crate::tally::lanes::{MAX_OWNED, default_stripes};
+use crate::tally::lanes;
 use crate::word::cell::{Step, WordCell};
 
 /// What many callers may spend on retries together: a share of their calls, a number a second, and a burst.
@@ -242,10 +242,7 @@ impl RetryBudgetBuilder {
         if self.burst == 0 {
             return Err(ConfigError::new("burst", 0, "1 or more"));
         }
-        let stripes = self.stripes.unwrap_or_else(default_stripes);
-        if !(1..=MAX_OWNED + 1).contains(&stripes) {
-            return Err(ConfigError::new("stripes", stripes, "1 to 65"));
-        }
+        let stripes = lanes::stripes(self.stripes).map_err(ConfigError::stripes)?;
         let billionths = |retries: f64| (retries * 1e9).round() as u64;
         let rate = Rate {
             per_call: billionths(self.ratio),

@@ -11,7 +11,7 @@ const UNCLAIMED: usize = usize::MAX - 1;
 const NONE: usize = usize::MAX;
 
 /// How many lanes can be owned at once in a process.
-pub const MAX_OWNED: usize = 64;
+const MAX_OWNED: usize = 64;
 
 /// The lanes in use, a bit each.
 #[derive(Debug)]
@@ -145,4 +145,10 @@ pub fn default_stripes() -> usize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         (2 * cores + 1).min(33)
     })
+}
+
+/// The stripes that were asked for, or as many as are usual. `Err` has a number that is not allowed.
+pub fn stripes(asked: Option<usize>) -> Result<usize, usize> {
+    let stripes = asked.unwrap_or_else(default_stripes);
+    if (1..=MAX_OWNED + 1).contains(&stripes) { Ok(stripes) } else { Err(stripes) }
 }
