@@ -211,6 +211,18 @@ fn whoever_lags_behind_a_change_gets_nothing_early() {
 }
 
 #[test]
+fn a_time_that_falls_from_the_end_of_all_times_to_their_beginning_makes_no_tokens() {
+    for origin in [u64::MAX, u64::MAX - 365 * 86_400 * SECOND, u64::MAX / 16 * 15 + 1_000] {
+        let bucket = timed(3.0, 10);
+        bucket.try_acquire_n_at(10, origin).expect("full");
+        for now in [0, 1, 86_400 * SECOND] {
+            bucket.try_acquire_at(now).expect_err("time went back");
+            assert_eq!(bucket.remaining_at(now), 0);
+        }
+    }
+}
+
+#[test]
 fn tokens_that_are_there_can_be_had_before_the_first_request() {
     let bucket = timed(10.0, 10);
     bucket.try_acquire_at(SECOND).expect("full");

@@ -135,9 +135,14 @@ impl Slot {
     pub(super) fn sight_begun(&self, now: u64) -> Sight {
         let base = self.base.load(Ordering::Relaxed);
         let speed = self.speed.load(Ordering::Relaxed);
-        let elapsed = now.wrapping_sub(base);
-        let (line, ended) =
-            if elapsed <= SPAN { (flow(elapsed, speed), false) } else { odd_line(now, base, speed) };
+        let (elapsed, before) = now.overflowing_sub(base);
+        // Asked on its own: near the end of all times a line begins so late that what lies before it would
+        // wrap into the line.
+        let (line, ended) = if !before && elapsed <= SPAN {
+            (flow(elapsed, speed), false)
+        } else {
+            odd_line(now, base, speed)
+        };
         // After the call, which they would have to outlive.
         let terms = Terms {
             speed,
