@@ -111,7 +111,9 @@ impl BucketWord {
     /// looked. `Err` says how many units are missing.
     pub(crate) fn take_queued(self, since: u64, line: u64, capacity: u64, cost: u64) -> Result<Self, u64> {
         let word = self.held(false).0;
-        let next = word.max(self.on_line(since.min(line))).saturating_add(cost);
+        // One that is larger than the bucket, since that was made smaller, needs more than a full one.
+        let since = since.min(line).min((line + capacity).saturating_sub(cost));
+        let next = word.max(self.on_line(since)).saturating_add(cost);
         match next.saturating_sub(self.on_line(line) + capacity) {
             0 => Ok(Self(next).held(self.is_held())),
             missing => Err(missing),

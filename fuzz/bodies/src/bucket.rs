@@ -63,6 +63,13 @@ struct Lease {
     by_owner: bool,
 }
 
+impl Lease {
+    /// Whether what it holds has not expired at `now`; without a hold it never does.
+    fn is_in_time(&self, now: u64) -> bool {
+        self.hold == u64::MAX || now < self.drawn.saturating_add(self.hold)
+    }
+}
+
 struct Place {
     reservation: Reservation,
     /// `None` if it was granted at once.
@@ -357,9 +364,7 @@ impl Driver {
         for _ in 0..times {
             let now = self.now;
             let lease = &mut self.leases[index];
-            let expires =
-                if lease.hold == u64::MAX { u64::MAX } else { lease.drawn.saturating_add(lease.hold) };
-            let in_time = now < expires || (!lease.by_owner && lease.hold == u64::MAX);
+            let in_time = lease.is_in_time(now);
             let answer =
                 if lease.by_owner { lease.handle.try_acquire_at(now) } else { lease.handle.try_acquire() };
             let left = lease.handle.left();
@@ -414,9 +419,8 @@ impl Driver {
         let lease = &mut self.leases[index];
         match how {
             0 => {
-                let expires = lease.drawn.saturating_add(lease.hold);
                 lease.handle.maintain_at(now);
-                if now < expires {
+                if lease.is_in_time(now) {
                     assert_eq!(lease.handle.left(), lease.left);
                     return;
                 }
