@@ -353,9 +353,8 @@ impl Driver {
         for _ in 0..times {
             let now = self.now;
             let lease = &mut self.leases[index];
-            let expires =
-                if lease.hold == u64::MAX { u64::MAX } else { lease.drawn.saturating_add(lease.hold) };
-            let in_time = now < expires || (!lease.by_owner && lease.hold == u64::MAX);
+            // Without a hold they do not expire, not even at the end of all times.
+            let in_time = lease.hold == u64::MAX || now < lease.drawn.saturating_add(lease.hold);
             let answer =
                 if lease.by_owner { lease.handle.try_acquire_at(now) } else { lease.handle.try_acquire() };
             let left = lease.handle.left();
@@ -414,7 +413,7 @@ impl Driver {
             0 => {
                 let expires = lease.drawn.saturating_add(lease.hold);
                 lease.handle.maintain_at(now);
-                if now < expires {
+                if lease.hold == u64::MAX || now < expires {
                     assert_eq!(lease.handle.left(), lease.left);
                     return;
                 }
