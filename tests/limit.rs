@@ -111,6 +111,18 @@ fn one_request_a_nanosecond_is_allowed_for_any_window() {
 }
 
 #[test]
+fn a_limiter_is_resized_at_the_callers_time() {
+    // Its own clock stands at zero.
+    let builder = RateLimiter::builder("resized").max_requests(10).window(Duration::from_secs(10));
+    let limiter = builder.clock(&ManualClock::new()).build().expect("valid");
+    limiter.try_acquire_n_at(10, 100 * SECOND).expect("full");
+    limiter.resize_at(20, Duration::from_secs(1), 103 * SECOND).expect("valid");
+    assert_eq!(limiter.remaining_at(103 * SECOND + 2), 3, "three seconds of the old rate");
+    assert_eq!(limiter.remaining_at(103 * SECOND + SECOND / 2 + 4), 13);
+    assert_eq!(limiter.resize_at(0, Duration::from_secs(1), 0).expect_err("none").field(), "max_requests");
+}
+
+#[test]
 fn a_bucket_outlives_the_line_that_its_word_has_room_for() {
     const YEARS: u64 = 54 * 365 * 86_400 * SECOND;
     for origin in [0, 1_000] {
