@@ -111,6 +111,27 @@ fn one_request_a_nanosecond_is_allowed_for_any_window() {
 }
 
 #[test]
+fn after_a_stall_those_who_waited_come_together_within_what_flowed_in() {
+    let bucket = timed(1000.0, 10);
+    bucket.try_acquire_n_at(10, 0).expect("full");
+    let waiting: Vec<_> = (0..500).map(|_| bucket.reserve_at(1, 0).expect("it fills")).collect();
+    // Nobody looks for a second.
+    assert!(waiting.iter().all(|place| place.is_ready_at(SECOND)));
+    assert_eq!(drain(&bucket, SECOND), 10, "a full bucket besides");
+}
+
+#[test]
+fn what_was_taken_at_a_wild_time_is_missing_until_then() {
+    let bucket = timed(1.0, 10);
+    bucket.try_acquire_n_at(10, 86_400 * SECOND).expect("full");
+    bucket.reconfigure_at(1.0, 10, SECOND).expect("valid");
+    for now in [SECOND, 86_399 * SECOND] {
+        assert_eq!(drain(&bucket, now), 0);
+    }
+    assert_eq!(drain(&bucket, 86_405 * SECOND + 3), 5);
+}
+
+#[test]
 fn a_limiter_is_resized_at_the_callers_time() {
     // Its own clock stands at zero.
     let builder = RateLimiter::builder("resized").max_requests(10).window(Duration::from_secs(10));
