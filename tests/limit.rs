@@ -150,6 +150,39 @@ fn one_request_a_nanosecond_is_allowed_for_any_window() {
 }
 
 #[test]
+fn after_a_stall_those_who_waited_come_together_within_what_flowed_in() {
+    let bucket = timed(1000.0, 10);
+    bucket.try_acquire_n_at(10, 0).expect("full");
+    let waiting: Vec<_> = (0..500).map(|_| bucket.reserve_at(1, 0).expect("it fills")).collect();
+    // Nobody looks for a second.
+    assert!(waiting.iter().all(|place| place.is_ready_at(SECOND)));
+    assert_eq!(drain(&bucket, SECOND), 10, "a full bucket besides");
+}
+
+#[test]
+fn what_was_taken_at_a_wild_time_is_missing_until_then() {
+    let bucket = timed(1.0, 10);
+    bucket.try_acquire_n_at(10, 86_400 * SECOND).expect("full");
+    bucket.reconfigure_at(1.0, 10, SECOND).expect("valid");
+    for now in [SECOND, 86_399 * SECOND] {
+        assert_eq!(drain(&bucket, now), 0);
+    }
+    assert_eq!(drain(&bucket, 86_405 * SECOND + 3), 5);
+}
+
+#[test]
+fn a_limiter_is_resized_at_the_callers_time() {
+    // Its own clock stands at zero.
+    let builder = RateLimiter::builder("resized").max_requests(10).window(Duration::from_secs(10));
+    let limiter = builder.clock(&ManualClock::new()).build().expect("valid");
+    limiter.try_acquire_n_at(10, 100 * SECOND).expect("full");
+    limiter.resize_at(20, Duration::from_secs(1), 103 * SECOND).expect("valid");
+    assert_eq!(limiter.remaining_at(103 * SECOND + 2), 3, "three seconds of the old rate");
+    assert_eq!(limiter.remaining_at(103 * SECOND + SECOND / 2 + 4), 13);
+    assert_eq!(limiter.resize_at(0, Duration::from_secs(1), 0).expect_err("none").field(), "max_requests");
+}
+
+#[test]
 fn a_bucket_outlives_the_line_that_its_word_has_room_for() {
     const YEARS: u64 = 54 * 365 * 86_400 * SECOND;
     for origin in [0, 1_000] {

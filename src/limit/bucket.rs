@@ -27,7 +27,8 @@ use crate::word::cell::{Step, WordCell};
 /// 10^9 a second is rounded, after idling of any length.
 ///
 /// In any interval of `w` seconds at most `capacity + rate * w` tokens are given, by the times that the
-/// callers gave. A time that goes backwards gives none.
+/// callers gave; to those who waited, by the times at which their tokens were due, however late they woke. A
+/// time that goes backwards gives none.
 ///
 /// ```
 /// use fusewire::{Limiter, TokenBucketRateLimiter};

@@ -17,18 +17,12 @@ use crate::word::bucket::MOST_RATE;
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct TokenBucketBuilder {
-    common: Common,
+    name: Arc<str>,
     rate: Option<f64>,
     capacity: Option<u64>,
     initial: Option<u64>,
-}
-
-/// What all limiters are built with.
-#[derive(Clone, Debug)]
-pub(super) struct Common {
-    pub(super) name: Arc<str>,
-    pub(super) clock: Option<Clock>,
-    pub(super) stripes: Option<usize>,
+    clock: Option<Clock>,
+    stripes: Option<usize>,
 }
 
 /// A setting that was not given.
@@ -41,23 +35,13 @@ impl fmt::Debug for Missing {
 }
 
 /// The setting, or an error that it is missing.
-pub(super) fn required<T>(
-    field: &'static str,
-    value: Option<T>,
-    allowed: &'static str,
-) -> Result<T, ConfigError> {
+fn required<T>(field: &'static str, value: Option<T>, allowed: &'static str) -> Result<T, ConfigError> {
     value.ok_or_else(|| ConfigError::new(field, Missing, allowed))
-}
-
-impl Common {
-    pub(super) fn new(name: Arc<str>) -> Self {
-        Self { name, clock: None, stripes: None }
-    }
 }
 
 impl TokenBucketBuilder {
     pub(super) fn new(name: Arc<str>) -> Self {
-        Self { common: Common::new(name), rate: None, capacity: None, initial: None }
+        Self { name, rate: None, capacity: None, initial: None, clock: None, stripes: None }
     }
 
     /// Tokens per second: 0 (never refills) to 10^9, and if not 0 at least one in 18 years. Required.
@@ -81,14 +65,14 @@ impl TokenBucketBuilder {
 
     /// Where the time comes from for calls that do not give it. Default: [`Clock::precise`].
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
-        self.common.clock = Some(clock.into());
+        self.clock = Some(clock.into());
         self
     }
 
     /// Lanes of the tally, 1 to 65, 128 bytes each; as for
     /// [`CircuitBreakerBuilder::stripes`](crate::CircuitBreakerBuilder::stripes).
     pub fn stripes(mut self, stripes: usize) -> Self {
-        self.common.stripes = Some(stripes);
+        self.stripes = Some(stripes);
         self
     }
 
@@ -105,9 +89,8 @@ impl TokenBucketBuilder {
         if initial > capacity {
             return Err(ConfigError::new("initial_tokens", initial, "at most the capacity"));
         }
-        let stripes = lanes::stripes(self.common.stripes).map_err(ConfigError::stripes)?;
-        let Common { name, clock, .. } = self.common;
-        let clock = clock.unwrap_or_default();
+        let stripes = lanes::stripes(self.stripes).map_err(ConfigError::stripes)?;
+        let (name, clock) = (self.name, self.clock.unwrap_or_default());
         let core = Bucket::new(Parts { name, clock, stripes, rate, capacity, initial, terms });
         Ok(TokenBucketRateLimiter { core })
     }

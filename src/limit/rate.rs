@@ -42,7 +42,16 @@ impl RateLimiter {
     ///
     /// As [`RateLimiterBuilder::build`]; nothing is changed then.
     pub fn resize(&self, max_requests: u64, window: Duration) -> Result<(), ConfigError> {
-        self.0.reconfigure(rate(max_requests, window)?, max_requests)
+        self.resize_at(max_requests, window, self.now())
+    }
+
+    /// [`resize`](Self::resize) at `now`.
+    ///
+    /// # Errors
+    ///
+    /// As `resize`.
+    pub fn resize_at(&self, max_requests: u64, window: Duration, now: u64) -> Result<(), ConfigError> {
+        self.0.reconfigure_at(rate(max_requests, window)?, max_requests, now)
     }
 
     /// The bucket that it is.

@@ -95,12 +95,22 @@ impl Core {
             return Ok(());
         }
         self.counters.refuse(1);
-        Err(self.refusal(self.behind_all(now)))
+        Err(self.refusal(self.behind_all(self.queue.asked(), now)))
     }
 
-    /// How long a request has to wait that stands behind all who do, and by which rule.
-    fn behind_all(&self, now: u64) -> Refusal {
-        self.ring.wait_for(self.queue.asked().saturating_add(1), now)
+    /// What refuses a request that would be refused so if nobody waited.
+    #[inline(always)]
+    fn behind(&self, now: u64, alone: Refusal) -> Refusal {
+        match self.queue.asked() {
+            0 => alone,
+            asked => self.behind_all(asked, now),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn behind_all(&self, asked: u64, now: u64) -> Refusal {
+        self.ring.wait_for(asked.saturating_add(1), now)
     }
 }
 
@@ -204,7 +214,7 @@ impl Limiter for LimitSet {
             Err(Refusal { wait: 0, .. }) => core.pass_hold(now),
             Err(refusal) => {
                 core.counters.refuse(1);
-                Err(core.refusal(refusal))
+                Err(core.refusal(core.behind(now, refusal)))
             }
         }
     }
@@ -213,12 +223,9 @@ impl Limiter for LimitSet {
         if n != 1 {
             return Err(self.core.invalid(n));
         }
-        let refusal = match self.core.ring.peek(now) {
-            Err(refusal) => refusal,
-            // Those who wait come first, served by the request or not.
-            Ok(()) if self.core.queue.asked() > 0 => self.core.behind_all(now),
-            Ok(()) => return Ok(()),
-        };
+        let alone = self.core.ring.peek(now).err().unwrap_or(Refusal { rule: 0, wait: 0 });
+        // Those who wait come first, whether or not they have been served.
+        let refusal = self.core.behind(now, alone);
         if refusal.wait == 0 { Ok(()) } else { Err(self.core.refusal(refusal)) }
     }
 
@@ -323,5 +330,18 @@ mod tests {
         }
         assert_eq!(set.waiting(), 0);
         set.peek_at(1, nanos(hour)).expect("five have left");
+    }
+
+    #[test]
+    fn who_is_refused_while_others_wait_is_told_to_come_after_them() {
+        let set =
+            LimitSet::builder("test").limit(1, Duration::from_secs(1)).limit(9, Duration::from_hours(1));
+        let set = set.build().expect("valid settings");
+        set.try_acquire_at(0).expect("one in a second");
+        let core = &*set.core;
+        let _waiting = [0; 4].map(|now| core.queue.join(core, 1, now));
+        for answer in [set.peek_at(1, 0), set.try_acquire_at(0)] {
+            assert_eq!(answer.expect_err("full").retry_after, Duration::from_secs(5));
+        }
     }
 }

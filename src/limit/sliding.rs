@@ -129,12 +129,22 @@ impl Core {
             return Ok(());
         }
         self.counters.refuse(n);
-        Err(self.refusal(n, self.behind_all(n, now)))
+        Err(self.refusal(n, self.behind_all(self.queue.asked(), n, now)))
     }
 
-    /// How long a request has to wait that stands behind all who do.
-    fn behind_all(&self, n: u64, now: u64) -> u64 {
-        self.wait_for(self.queue.asked().saturating_add(n), now)
+    /// How long a request has to wait that would have to wait for so long if nobody else did.
+    #[inline(always)]
+    fn behind(&self, n: u64, now: u64, wait: u64) -> u64 {
+        match self.queue.asked() {
+            0 => wait,
+            asked => self.behind_all(asked, n, now),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn behind_all(&self, asked: u64, n: u64, now: u64) -> u64 {
+        self.wait_for(asked.saturating_add(n), now)
     }
 
     /// How long until `n` permits, for several requests, have been given.
@@ -262,7 +272,7 @@ impl Limiter for SlidingWindowRateLimiter {
             Err(HELD) => core.pass_hold(n, now),
             Err(wait) => {
                 core.counters.refuse(n);
-                Err(core.refusal(n, wait))
+                Err(core.refusal(n, core.behind(n, now, wait)))
             }
         }
     }
@@ -274,12 +284,8 @@ impl Limiter for SlidingWindowRateLimiter {
             Window::Exact(ring) => ring.peek(now).map_err(|refusal| refusal.wait),
             Window::Approximate(estimate) => estimate.peek(n, now),
         };
-        let wait = match seen {
-            Err(wait) => wait,
-            // Those who wait come first, served by the request or not.
-            Ok(()) if core.queue.asked() > 0 => core.behind_all(n, now),
-            Ok(()) => 0,
-        };
+        // Those who wait come first, whether or not they have been served.
+        let wait = core.behind(n, now, seen.err().unwrap_or(0));
         if wait == 0 { Ok(()) } else { Err(core.refusal(n, wait)) }
     }
 
@@ -463,6 +469,23 @@ mod tests {
             limiter.try_acquire_at(1_300).expect("one can be had");
             let refused = limiter.peek_at(1, 1_300).expect_err("full");
             assert!(!refused.retry_after.is_zero());
+        }
+    }
+
+    #[test]
+    fn who_is_refused_while_others_wait_is_told_to_come_after_them() {
+        let builder =
+            || SlidingWindowRateLimiter::builder("test").max_requests(1).window(Duration::from_nanos(100));
+        for limiter in [builder(), builder().approximate()] {
+            let limiter = limiter.build().expect("valid settings");
+            let core = &*limiter.core;
+            limiter.try_acquire_at(1_000).expect("one in a window");
+            let alone = limiter.peek_at(1, 1_000).expect_err("full").retry_after;
+            let _waiting = [1_000; 4].map(|now| core.queue.join(core, 1, now));
+            for answer in [limiter.peek_at(1, 1_000), limiter.try_acquire_at(1_000)] {
+                let refused = answer.expect_err("full");
+                assert_eq!(refused.retry_after, alone + 4 * limiter.window());
+            }
         }
     }
 }
