@@ -202,7 +202,7 @@ fn leases_of_many_threads_spend_what_was_drawn_and_return_the_rest() {
     together(
         |mut random| {
             let mut lease =
-                bucket.lease_handle(30).expect("a valid batch").max_hold(Duration::from_nanos(1_000));
+                bucket.lease_handle(30).expect("a valid batch").max_hold(Duration::from_micros(1));
             for _ in 0..20_000 {
                 let now = time.fetch_add(random.below(4), Ordering::Relaxed);
                 spent.fetch_add(u64::from(lease.try_acquire_at(now).is_ok()), Ordering::Relaxed);

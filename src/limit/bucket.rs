@@ -343,7 +343,7 @@ impl Bucket {
             // Nothing that flows in is lost while somebody waits.
             let missing = (i128::from(n) << terms.bits) - word.uncapped(slot.endless(now), terms.capacity);
             // What takes longer than a word can count takes for ever.
-            let missing = u64::try_from(missing.max(0)).ok().filter(|missing| *missing <= SPAN * 8 - 1)?;
+            let missing = u64::try_from(missing.max(0)).ok().filter(|missing| *missing < SPAN * 8)?;
             slot.wait(missing, now)
         })
     }
