@@ -322,7 +322,7 @@ mod tests {
         // The one who waits takes the last place of the hour.
         let now = nanos(second);
         assert_eq!(set.remaining_at(now), 0);
-        let wait = hour - second;
+        let wait = hour.saturating_sub(second);
         for answer in [set.peek_at(1, now), set.try_acquire_at(now)] {
             let refused = answer.expect_err("the hour is full");
             assert_eq!((refused.limit, refused.window, refused.retry_after), (6, hour, wait));
