@@ -365,8 +365,8 @@ impl Driver {
             }
             self.log = None;
             self.returned(index, now, true);
-            self.leases[index].epoch = self.twin.epoch;
             self.twin.touch(now);
+            self.leases[index].epoch = self.twin.epoch;
             let (held, waiting) = (self.twin.waiting() > 0, self.waiting());
             self.twin.serve(now, waiting);
             let lease = &mut self.leases[index];
@@ -395,9 +395,7 @@ impl Driver {
         }
         let held = self.twin.waiting() > 0;
         let certain = self.twin.give_back(n, lease.drawn, now);
-        if held && drawing && certain {
-            self.twin.touch(now);
-        } else if held && !drawing && (certain || self.bucket.waiting() < self.twin.waiting()) {
+        if held && !drawing && (certain || self.bucket.waiting() < self.twin.waiting()) {
             self.twin.serve(now, self.bucket.waiting());
         }
     }
