@@ -204,8 +204,8 @@ impl Bucket {
         // Before the terms are written and the word moves: who finds the number unchanged after that is still
         // under its own terms. Release: pairs with the Acquire in `changes`; who counts this change finds at
         // least the word of the one before it.
-        self.changes.fetch_add(1, Ordering::Release);
-        self.slots.change(&self.word, terms, now);
+        let number = self.changes.fetch_add(1, Ordering::Release);
+        self.slots.change(&self.word, terms, now, number);
     }
 
     /// Takes up to `n` tokens, as many as there are; how many, and under which terms.

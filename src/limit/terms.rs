@@ -11,11 +11,15 @@ const UNSET: u64 = u64::MAX;
 /// How far a changed line goes back, in nanoseconds: nine years.
 const BEFORE: u64 = SPAN >> 2;
 
+/// After how many changes a line goes back by the same time again.
+const VARIETY: u64 = 1 << 30;
+
 /// One set of terms for each generation of the word. A change writes the next set before the word names
 /// it, so that who sees the word sees its terms whole. A decision that stalls while four changes pass might
 /// read a set that is being written; it finds another generation in the word then, and its exchange fails.
 /// The bound of that: a word that shows the same generation, and to the unit the same time, four (eight,
-/// ...) changes later.
+/// ...) changes later. Those of a bucket that is otherwise as it was differ, but for changes at one and the
+/// same time within nine years of the callers' origin.
 #[derive(Debug)]
 pub(super) struct Slots {
     slots: [Slot; GENERATIONS],
@@ -233,8 +237,8 @@ impl Slots {
     }
 
     /// Continues under `terms` from `now` on, or from the last time at which anybody took tokens, if `now`
-    /// lags behind that. One caller at a time; the line has begun.
-    pub(super) fn change(&self, word: &WordCell<BucketWord>, terms: &Terms, now: u64) {
+    /// lags behind that. One caller at a time; the line has begun. `number` counts the changes.
+    pub(super) fn change(&self, word: &WordCell<BucketWord>, terms: &Terms, now: u64, number: u64) {
         let next = &self.slots[(word.load().generation() + 1) % GENERATIONS];
         // Release: pairs with the Acquire fences of those who read terms and then look again. Without it the
         // terms might be seen before the word that the last change stored, or the count of this one.
@@ -244,8 +248,9 @@ impl Slots {
         let base = word.update(|word: BucketWord| {
             let old = self.of(word);
             let now = now.max(old.earliest(word));
-            // Some of the line lies before `now`, for those whose time lags behind.
-            let base = now.saturating_sub(BEFORE);
+            // Some of the line lies before `now`, for those whose time lags behind. Each time a little less, or
+            // changes to the same terms of a bucket that is full, or empty, would lead to the same word.
+            let base = now.saturating_sub(BEFORE - 2 * (number % VARIETY));
             let start = flow(now - base, terms.speed);
             if !mutant(Mutant::TermsAfterWord) {
                 next.write(terms, base);
@@ -271,5 +276,25 @@ impl Slots {
         Terms::new(rate, capacity).ok_or_else(|| {
             ConfigError::new("capacity", capacity, "what flows in within 18 years, at most 2^59 tokens")
         })
+    }
+}
+
+#[cfg(all(test, not(fusewire_loom)))]
+mod tests {
+    use super::*;
+
+    /// The bucket is full at each change: but for the lines' beginnings, every fourth word would be the same.
+    #[test]
+    fn changes_to_the_same_terms_lead_to_words_that_differ() {
+        let terms = Slots::check(100.0, 10).expect("valid settings");
+        let (slots, word) = (Slots::new(&terms, 0), WordCell::new(BucketWord::untouched()));
+        let start = 1_700_000_000_000_000_000;
+        slots.begin(&word, start);
+        let mut seen = vec![word.load()];
+        for number in 0..64 {
+            slots.change(&word, &terms, start + (number + 1) * 1_000_000_000, number);
+            assert!(!seen.contains(&word.load()), "after {number} changes");
+            seen.push(word.load());
+        }
     }
 }

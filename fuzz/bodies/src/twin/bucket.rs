@@ -367,7 +367,8 @@ impl Bucket {
         let most = there((most + old.unit()).min(full)) + terms.flow(at.1 - at.0);
         self.terms = terms;
         self.anchor = Some(at.1);
-        self.before = BEFORE.min(at.1);
+        // Each line goes back by two nanoseconds less.
+        self.before = (BEFORE - 2 * i128::from(self.epoch)).min(at.1);
         self.arrival = Arrival { lo: terms.full() - most, hi: terms.full() - least };
         self.epoch += 1;
     }
