@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use fusewire::{
     Cause, CircuitBreaker, CircuitBreakerBuilder, CircuitBreakerConfig, CircuitState, Dispatcher, EventQueue,
-    ManualClock, Outcome, Registry, RejectReason, Token, WindowConfig,
+    Jitter, Limiter, ManualClock, Outcome, Registry, RejectReason, RetryBudget, RetryConfig, Token,
+    TokenBucketRateLimiter, WindowConfig,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -431,4 +432,91 @@ fn wall_and_monotonic_origins_are_alike() {
         assert!(breaker.admit_at(origin + SECOND / 2).is_err());
         assert_recovers(&breaker, origin + SECOND);
     }
+}
+
+// ---- limiters (waiting, reservations and leases: waiting.rs, limit.rs)
+
+fn bucket(rate: f64, capacity: u64) -> TokenBucketRateLimiter {
+    TokenBucketRateLimiter::builder("hazard").rate(rate).capacity(capacity).build().expect("valid settings")
+}
+
+#[test]
+fn time_that_goes_back_makes_no_tokens_and_refuses_for_no_longer() {
+    let bucket = bucket(1_000.0, 5);
+    let now = 1_700_000_000 * SECOND;
+    bucket.try_acquire_n_at(5, now).expect("full");
+    for back in [0, 2_000, SECOND, 3_600 * SECOND] {
+        for _ in 0..10 {
+            let refused = bucket.try_acquire_at(now - back).expect_err("empty");
+            assert!(refused.retry_after <= Duration::from_nanos(back + 1_000_004), "{back}: {refused:?}");
+        }
+    }
+    // And nothing was written back by whoever was late: a millisecond on there is one.
+    bucket.try_acquire_at(now + 1_000_004).expect("refilled");
+    bucket.try_acquire_at(now + 1_000_004).expect_err("one");
+}
+
+#[test]
+fn an_interval_is_not_rounded() {
+    // 300,000,007 a second: an interval of 3.33 ns. Rounded to 3 or 4 it would be a tenth or a fifth off.
+    let bucket = bucket(300_000_007.0, 1_000_000_000);
+    bucket.try_acquire_n_at(1_000_000_000, 0).expect("full");
+    assert_eq!(bucket.remaining_at(SECOND), 300_000_007 - 1, "to the last, which is on its way");
+}
+
+#[test]
+fn rates_of_nothing_and_beyond_all_bounds_are_answered() {
+    let never = bucket(0.0, 1);
+    never.try_acquire_at(0).expect("full");
+    assert_eq!(never.try_acquire_at(u64::MAX - 1).expect_err("never").retry_after, Duration::MAX);
+    for rate in [-1.0, f64::NAN, f64::INFINITY, 1e300, f64::MIN_POSITIVE] {
+        let error = TokenBucketRateLimiter::builder("hazard").rate(rate).capacity(1).build();
+        assert_eq!(error.expect_err("out of range").field(), "rate");
+    }
+}
+
+#[test]
+fn the_burst_is_exact_to_one_at_its_edge() {
+    for capacity in [1, 2, 7, 1_000] {
+        let bucket = bucket(1.0, capacity);
+        for _ in 0..capacity {
+            bucket.try_acquire_at(SECOND).expect("within the burst");
+        }
+        bucket.try_acquire_at(SECOND).expect_err("one too many");
+        bucket.try_acquire_at(2 * SECOND - 4).expect_err("four nanoseconds too early");
+        bucket.try_acquire_at(2 * SECOND + 2).expect("a second later");
+    }
+}
+
+// ---- retry (deadlines, Retry-After, open circuits: retry.rs)
+
+#[test]
+fn no_wait_is_above_the_cap_nor_at_the_cap_alone() {
+    let cap = Duration::from_secs(2);
+    for jitter in [Jitter::Full, Jitter::Equal, Jitter::Decorrelated] {
+        let config = RetryConfig::new().max_attempts(200).max_delay(cap).jitter(jitter).seed(7);
+        let waits: Vec<_> = config.backoff().expect("valid settings").collect();
+        assert!(waits.iter().all(|wait| *wait <= cap));
+        let at_cap = waits.iter().filter(|wait| **wait == cap).count();
+        assert!(at_cap < waits.len() / 2, "{jitter:?}: {at_cap} callers in step");
+    }
+}
+
+#[test]
+fn no_number_of_attempts_overflows() {
+    let config = RetryConfig::new().max_attempts(u32::MAX).exponential_base(1e6).jitter(false);
+    assert_eq!(config.longest_delay(u32::MAX), config.max_delay);
+    let mut backoff = config.backoff().expect("valid settings");
+    assert_eq!(backoff.nth(5_000), Some(config.max_delay));
+}
+
+#[test]
+fn a_budget_is_not_overdrawn_by_those_who_ask_at_once() {
+    let budget = RetryBudget::builder().ratio(0.0).min_per_second(0.0).burst(100).build().expect("valid");
+    let given: usize = thread::scope(|scope| {
+        let askers: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| (0..100).filter(|_| budget.try_withdraw_at(0)).count())).collect();
+        askers.into_iter().map(|asker| asker.join().expect("no panic")).sum()
+    });
+    assert_eq!(given, 100);
 }
