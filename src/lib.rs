@@ -2,7 +2,7 @@
 //! trading server or the tick of a game server.
 //!
 //! Start with [`CircuitBreaker::builder`], [`RateLimiter::builder`], [`retry()`](retry::retry), or with
-//! [`Protection`], which puts them around one call. The rooms:
+//! [`Protection`], which puts them around one call. The modules:
 //!
 //! - [`breaker`]: [`CircuitBreaker`], its permits and tokens, its rules and their configuration, snapshots;
 //! - [`limit`]: [`TokenBucketRateLimiter`], [`SlidingWindowRateLimiter`], [`RateLimiter`], [`LimitSet`], what
@@ -12,11 +12,24 @@
 //! - [`registry`]: [`Registry`], breakers by name;
 //! - [`observe`]: [`EventQueue`] and [`Dispatcher`] for changes of state, [`DirtySet`] for whoever publishes
 //!   the counts of many breakers, the directory of all live instances;
-//! - [`clock`]: [`Clock`], precise, coarse or manual; every operation that reads one has a twin that takes
-//!   the caller's `now`;
+//! - [`clock`]: [`Clock`], precise, coarse or manual; every decision of a breaker or a limiter has a twin that
+//!   takes the caller's `now`;
 //! - [`error`]: what can be refused.
 //!
-//! Feature `tokio` (off by default) adds timers for whoever waits: `retry_async`, `until_ready`.
+//! Feature `tokio` (off by default) adds timers for async callers who wait: `retry_async`, `Retry::call_async`,
+//! `call_async` of a [`Protection`] with a retry, and the limiters' `until_ready`.
+//!
+//! The chapters: [limiters], [sliding windows], [retries], [the stack], [a breaker's states], [its windows],
+//! [performance], [limitations].
+//!
+//! [limiters]: https://docs.rs/crate/fusewire/latest/source/docs/limiters.md
+//! [sliding windows]: https://docs.rs/crate/fusewire/latest/source/docs/sliding-windows.md
+//! [retries]: https://docs.rs/crate/fusewire/latest/source/docs/retry.md
+//! [the stack]: https://docs.rs/crate/fusewire/latest/source/docs/stack.md
+//! [a breaker's states]: https://docs.rs/crate/fusewire/latest/source/docs/state-machine.md
+//! [its windows]: https://docs.rs/crate/fusewire/latest/source/docs/windows.md
+//! [performance]: https://docs.rs/crate/fusewire/latest/source/docs/performance.md
+//! [limitations]: https://docs.rs/crate/fusewire/latest/source/docs/limitations.md
 //!
 //! ```
 //! use fusewire::{CallError, CircuitBreaker};
@@ -63,26 +76,36 @@ pub mod model {
     pub use crate::window::snapshot::Snapshot;
 }
 
+#[doc(inline)]
 pub use breaker::{
     BreakerSnapshot, Cancelled, CircuitBreaker, CircuitBreakerBuilder, CircuitBreakerConfig, OpenBackoff,
     Outcome, OwnedPermit, Permit, ProbeMode, SlowCalls, Token, Totals, Transition, WindowConfig,
 };
+#[doc(inline)]
 pub use clock::{Clock, CoarseClock, ManualClock};
+#[doc(inline)]
 pub use error::{
     CallError, CircuitOpenError, ConfigError, RateLimitExceeded, RegistryConflict, RegistryError,
     RejectReason, Rejected, Retryable,
 };
+#[doc(inline)]
 pub use limit::{
     LeaseHandle, LimitSet, LimitSetBuilder, Limiter, LimiterTotals, RateLimiter, RateLimiterBuilder,
     Reservation, SlidingWindowRateLimiter, SlidingWindowRateLimiterBuilder, TokenBucketBuilder,
     TokenBucketRateLimiter,
 };
+#[doc(inline)]
 pub use observe::{DirtySet, Dispatcher, Event, EventQueue};
+#[doc(inline)]
 pub use registry::Registry;
 #[cfg(feature = "tokio")]
+#[doc(inline)]
 pub use retry::retry_async;
+#[doc(inline)]
 pub use retry::{Jitter, Retry, RetryBudget, RetryConfig, RetryError, retry};
+#[doc(inline)]
 pub use stack::{Protection, ProtectionBuilder, ProtectionError, RefusedBy};
+#[doc(inline)]
 pub use word::breaker::{Cause, CircuitState};
 
 /// The examples of the README and of the book are tests.

@@ -16,7 +16,23 @@ use crate::error::RateLimitExceeded;
 /// Tokens that will be there: a place in the limiter's queue.
 ///
 /// Dropped before they are due, it costs nothing and all who are behind move up; once they are due, they
-/// are spent. Its holder may run from [`ready_at`](Self::ready_at) on, without asking again.
+/// are spent. Its holder may run from [`ready_at`](Self::ready_at) on, without asking again:
+///
+/// ```
+/// use fusewire::{Limiter, TokenBucketRateLimiter};
+/// use std::time::Duration;
+///
+/// let bucket = TokenBucketRateLimiter::builder("orders").rate(1_000.0).capacity(1).build()?;
+/// bucket.try_acquire()?;
+/// let place = bucket.reserve(1)?;
+/// while !place.is_ready() {
+///     // It may have become ready since.
+///     std::thread::sleep(Duration::from_nanos(place.ready_at().saturating_sub(bucket.now())));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// It is `Send` and not `Sync`: a task that is spawned owns it, and holds no reference to it across an `await`.
 ///
 /// A reservation made with a time knows the time only from its owner. If that has been told when the tokens
 /// are due, it may have run by now: a drop spends them then, and [`cancel_at`](Self::cancel_at) is the way to

@@ -113,7 +113,8 @@ impl<J, V, O, M> Retry<J, V, O, M> {
     /// Judges errors by `judge` alone, which gives a `bool` (whether to try again) or a [`Verdict`]; what
     /// the error says of itself is not asked, so it may be of any type.
     ///
-    /// Not asked either is whether a circuit was open. For the error of a guarded call say so:
+    /// Not asked either is whether a circuit was open, or how long a refusal asks to wait: [`Verdict::of`] an
+    /// error that knows gives both. For the error of a guarded call say so:
     ///
     /// ```
     /// use fusewire::{CallError, CircuitBreaker, Retry, RetryConfig, retry::Verdict};

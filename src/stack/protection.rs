@@ -13,7 +13,9 @@ use crate::retry::rules::{ErrorRule, TimeLimit, Untimed, ValueRule, Watch};
 /// A call's protection: its layers in their order, each type known, so that nothing is boxed or looked up.
 ///
 /// By default the retry is outermost, then the limiter (each attempt pays a permit), then the breaker;
-/// [`in_order`](Self::in_order) begins one in any other order.
+/// [`in_order`](Self::in_order) begins one in any other order. To name the type, as for a field, name its
+/// layers: with all three by default it is `Protection<(), Retry, Chain<RateLimiter, CircuitBreaker>>`, with
+/// [`Chain`](super::Chain).
 ///
 /// ```
 /// use fusewire::{CircuitBreaker, Protection, ProtectionError, RateLimiter, Retry, RetryConfig};
@@ -63,7 +65,9 @@ pub struct ProtectionBuilder<R = NoRetry, L = (), B = ()> {
 }
 
 impl<R, L, B> ProtectionBuilder<R, L, B> {
-    /// The retry. Its rules see [`ProtectionError`]s.
+    /// The retry. Its rules ([`Retry::when`] and others) see [`ProtectionError`]s, not the service's errors;
+    /// it needs none if those are [`Retryable`](crate::Retryable). What the limiter refuses is retried too, no
+    /// sooner than it may pass, and an open circuit only with [`Retry::retry_open`].
     pub fn retry<J, V, W, M>(self, retry: Retry<J, V, W, M>) -> ProtectionBuilder<Retry<J, V, W, M>, L, B> {
         ProtectionBuilder { retry, limiter: self.limiter, breaker: self.breaker }
     }
@@ -105,7 +109,9 @@ impl Protection {
         ProtectionBuilder { retry: NoRetry, limiter: (), breaker: () }
     }
 
-    /// Begins a protection whose layers stand as they are added, each inside the one before.
+    /// Begins a protection whose layers stand as they are added, each inside the one before: limiters and
+    /// breakers by [`then`](Self::then), a retry by [`retry`](Self::retry). It is complete at any time; there is
+    /// no `build`.
     ///
     /// ```
     /// use fusewire::{CircuitBreaker, Limiter, Protection, RateLimiter};
@@ -126,7 +132,7 @@ impl Protection {
 
 impl<O> Protection<O> {
     /// Adds a limiter or a breaker inside the layers so far: a [`Limiter`], a [`CircuitBreaker`], or one that
-    /// is [`Judged`].
+    /// is [`Judged`]. A retry is not added by this but by `retry`.
     #[must_use = "the layer is added to what is returned"]
     pub fn then<N>(self, gate: N) -> Protection<Chain<O, N>> {
         Protection { outer: Chain { outer: self.outer, inner: gate }, retry: NoRetry, inner: () }
@@ -141,7 +147,7 @@ impl<O> Protection<O> {
 
 impl<O, J, V, W, M, I> Protection<O, Retry<J, V, W, M>, I> {
     /// Adds a limiter or a breaker inside the layers so far: a [`Limiter`], a [`CircuitBreaker`], or one that
-    /// is [`Judged`].
+    /// is [`Judged`]. A retry is not added by this but by `retry`.
     #[must_use = "the layer is added to what is returned"]
     pub fn then<N>(self, gate: N) -> Protection<O, Retry<J, V, W, M>, Chain<I, N>> {
         Protection { outer: self.outer, retry: self.retry, inner: Chain { outer: self.inner, inner: gate } }
