@@ -773,3 +773,20 @@ fn requests_of_a_window_are_a_bucket() {
     clock.advance(Duration::from_secs(1));
     assert!((1..=2).contains(&limiter.remaining()));
 }
+
+#[test]
+fn a_lease_is_looked_after_by_the_limiters_clock() {
+    let clock = ManualClock::new();
+    let bucket = bucket(&clock, 1.0, 100);
+    let mut lease = bucket.lease_handle(10).expect("a valid batch").max_hold(Duration::from_secs(3));
+    lease.try_acquire().expect("there");
+    clock.advance(Duration::from_nanos(2_000_000_004));
+    lease.maintain();
+    assert_eq!((lease.left(), bucket.remaining()), (9, 92));
+    clock.advance(Duration::from_secs(1));
+    lease.maintain();
+    assert_eq!((lease.left(), bucket.remaining()), (0, 99));
+    lease.try_acquire().expect("there");
+    lease.give_back();
+    assert_eq!((lease.left(), bucket.remaining()), (0, 98));
+}

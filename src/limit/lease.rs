@@ -166,6 +166,11 @@ impl LeaseHandle {
         }
     }
 
+    /// [`maintain_at`](Self::maintain_at) by the limiter's clock.
+    pub fn maintain(&mut self) {
+        self.maintain_at(self.bucket.clock.now());
+    }
+
     /// Gives back what is left, at `now`: of `n` tokens drawn at `t`, `n - rate * (now - t)`, since so many
     /// have flowed in meanwhile that would not have fitted; none if the limiter was reconfigured.
     pub fn give_back_at(&mut self, now: u64) {
@@ -174,6 +179,12 @@ impl LeaseHandle {
         if left > 0 {
             self.bucket.give_back(left, self.drawn, self.terms, now);
         }
+    }
+
+    /// [`give_back_at`](Self::give_back_at) by the limiter's clock, which must be that of the times at which
+    /// the tokens were drawn.
+    pub fn give_back(&mut self) {
+        self.give_back_at(self.bucket.clock.now());
     }
 }
 
