@@ -790,3 +790,17 @@ fn a_lease_is_looked_after_by_the_limiters_clock() {
     lease.give_back();
     assert_eq!((lease.left(), bucket.remaining()), (0, 98));
 }
+
+#[test]
+fn a_reservation_says_how_long_it_takes() {
+    let clock = ManualClock::new();
+    let bucket = bucket(&clock, 1.0, 10);
+    assert_eq!(bucket.reserve(10).expect("full").time_until_ready(), Duration::ZERO);
+    let waiting = bucket.reserve(4).expect("it fills");
+    assert!(waiting.time_until_ready().abs_diff(Duration::from_secs(4)) < Duration::from_micros(1));
+    clock.advance(Duration::from_secs(9));
+    assert_eq!(waiting.time_until_ready(), Duration::ZERO);
+    let stopped = bucket.reserve(10).expect("it fills");
+    bucket.reconfigure(0.0, 10).expect("valid settings");
+    assert_eq!(stopped.time_until_ready(), Duration::MAX);
+}

@@ -20,14 +20,12 @@ use crate::error::RateLimitExceeded;
 ///
 /// ```
 /// use fusewire::{Limiter, TokenBucketRateLimiter};
-/// use std::time::Duration;
 ///
 /// let bucket = TokenBucketRateLimiter::builder("orders").rate(1_000.0).capacity(1).build()?;
 /// bucket.try_acquire()?;
 /// let place = bucket.reserve(1)?;
 /// while !place.is_ready() {
-///     // It may have become ready since.
-///     std::thread::sleep(Duration::from_nanos(place.ready_at().saturating_sub(bucket.now())));
+///     std::thread::sleep(place.time_until_ready());
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -56,6 +54,15 @@ impl Reservation {
     pub fn ready_at(&self) -> u64 {
         self.promised.set(true);
         self.due()
+    }
+
+    /// How long until its tokens are due: zero once they are, [`Duration::MAX`] if the limiter has stopped
+    /// filling. See [`ready_at`](Self::ready_at).
+    pub fn time_until_ready(&self) -> Duration {
+        match self.ready_at() {
+            u64::MAX => Duration::MAX,
+            at => Duration::from_nanos(at.saturating_sub(self.now())),
+        }
     }
 
     fn due(&self) -> u64 {

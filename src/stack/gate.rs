@@ -10,6 +10,10 @@ use crate::limit::Limiter;
 /// What an attempt must pass, for calls that give `T` or fail with `E`: any [`Limiter`], a
 /// [`CircuitBreaker`], a breaker with a classifier ([`Judged`]), the [`Chain`] of two gates, or `()`, which
 /// lets everything pass.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no gate: neither a limiter, a breaker nor a chain of those",
+    note = "a retry is added with `Protection::retry`, a breaker with a classifier as `Judged`"
+)]
 pub trait Gate<T, E> {
     /// What an attempt holds that passed. Dropped before it is given back, it means an attempt that was
     /// cancelled or panicked.
