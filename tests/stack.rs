@@ -74,7 +74,7 @@ fn an_open_circuit_ends_a_retry_unless_it_was_told_to_wait() {
     assert_eq!(error.refused_by(), Some(RefusedBy::Breaker));
     // Which must not look like a call that never ran.
     assert_eq!(error.attempts(), 3);
-    assert!(matches!(error, ProtectionError::GaveUp(_)), "{error}");
+    assert!(matches!(error, ProtectionError::GaveUp { reached: 2, .. }), "{error}");
     let error = protection.call_with(world.sleep(), || Ok::<_, &str>(())).expect_err("it is open");
     assert!(matches!(error, ProtectionError::Open(_)), "{error}");
     assert_eq!(error.attempts(), 1);
@@ -142,7 +142,7 @@ fn with_the_retry_inside_the_breaker_a_call_counts_once() {
     let world = World::new(10);
     let protection = Protection::in_order().then(world.breaker.clone()).retry(world.retry.clone());
     let error = protection.call_with(world.sleep(), || Err::<(), _>("down")).expect_err("it is down");
-    let ProtectionError::GaveUp(gave_up) = &error else { panic!("{error}") };
+    let ProtectionError::GaveUp { ended: gave_up, reached: 3 } = &error else { panic!("{error}") };
     assert_eq!((gave_up.attempts, gave_up.total_delay, error.attempts()), (3, 2 * SECOND, 3));
     assert_eq!(error.service(), Some(&"down"));
     assert_eq!((error.refused_by(), error.retry_after()), (None, None));
@@ -215,4 +215,23 @@ fn layers_that_are_not_given_do_nothing() {
     assert_eq!(Protection::builder().build().call(|| Ok::<_, &str>(1)), Ok(1));
     let error = Protection::builder().build().call(|| Err::<(), _>("down"));
     assert_eq!(error, Err(ProtectionError::Service("down")));
+}
+
+#[test]
+fn a_refusal_in_the_end_does_not_hide_the_failures_before_it() {
+    let world = World::new(1);
+    // Permits are scarce: of three attempts the first gets one, and all the others in that second none.
+    let config = RetryConfig::new().base_delay(SECOND / 1000).exponential(false).jitter(false);
+    let retry = Retry::new(config).expect("valid").when(|_: &ProtectionError<&str>| true);
+    let order = Protection::in_order().then(world.breaker.clone()).retry(retry).then(world.limiter.clone());
+    for failures in 1..=2 {
+        let error = order.call_with(world.sleep(), || Err::<(), _>("down")).expect_err("it is down");
+        assert_eq!((error.attempts(), error.reached()), (3, 1));
+        assert_eq!((error.refused_by(), error.service()), (Some(RefusedBy::Limiter), None));
+        assert_eq!(world.breaker.totals().failure, failures);
+        world.clock.advance(SECOND);
+    }
+    let error =
+        order.call_with(world.sleep(), || Ok::<(), _>(())).expect_err("two failures in a row opened it");
+    assert_eq!((error.refused_by(), error.reached()), (Some(RefusedBy::Breaker), 0));
 }

@@ -28,15 +28,20 @@ pub enum ProtectionError<E> {
     /// attempt would help, and the first.
     Service(E),
     /// The retry gave up; what the last attempt came to is in it.
-    GaveUp(Box<RetryError<ProtectionError<E>>>),
+    GaveUp {
+        /// The retry's end, with what the last attempt came to.
+        ended: Box<RetryError<ProtectionError<E>>>,
+        /// Attempts that reached the service; the others were refused.
+        reached: u32,
+    },
 }
 
 impl<E> ProtectionError<E> {
     /// What the last attempt came to, past any retry.
     pub fn last(&self) -> &Self {
         let mut error = self;
-        while let Self::GaveUp(gave_up) = error {
-            error = &gave_up.error;
+        while let Self::GaveUp { ended, .. } = error {
+            error = &ended.error;
         }
         error
     }
@@ -46,7 +51,7 @@ impl<E> ProtectionError<E> {
         match self.last() {
             Self::RateLimited(_) => Some(RefusedBy::Limiter),
             Self::Open(_) => Some(RefusedBy::Breaker),
-            Self::Service(_) | Self::GaveUp(_) => None,
+            Self::Service(_) | Self::GaveUp { .. } => None,
         }
     }
 
@@ -56,7 +61,7 @@ impl<E> ProtectionError<E> {
         match self.last() {
             Self::RateLimited(refused) => Some(refused.retry_after),
             Self::Open(open) => Some(open.time_until_retry),
-            Self::Service(_) | Self::GaveUp(_) => None,
+            Self::Service(_) | Self::GaveUp { .. } => None,
         }
     }
 
@@ -73,7 +78,7 @@ impl<E> ProtectionError<E> {
         let mut error = self;
         loop {
             error = match error {
-                Self::GaveUp(gave_up) => gave_up.error,
+                Self::GaveUp { ended, .. } => ended.error,
                 Self::Service(error) => return Some(error),
                 Self::RateLimited(_) | Self::Open(_) => return None,
             };
@@ -83,17 +88,26 @@ impl<E> ProtectionError<E> {
     /// Attempts of the outermost retry, if one gave up; else 1. A refused attempt counts.
     pub fn attempts(&self) -> u32 {
         match self {
-            Self::GaveUp(gave_up) => gave_up.attempts,
+            Self::GaveUp { ended, .. } => ended.attempts,
             _ => 1,
+        }
+    }
+
+    /// Attempts that reached the service, and failed there: zero means that nothing was sent.
+    pub fn reached(&self) -> u32 {
+        match self {
+            Self::GaveUp { reached, .. } => *reached,
+            Self::Service(_) => 1,
+            Self::RateLimited(_) | Self::Open(_) => 0,
         }
     }
 
     /// What a retry makes of its end: what was not to be retried goes on unchanged. Not so after a retry, or a
     /// refusal of the last attempt would hide that an earlier one ran.
-    pub(super) fn after_retry(ended: RetryError<Self>) -> Self {
+    pub(super) fn after_retry(ended: RetryError<Self>, reached: u32) -> Self {
         match ended.reason {
             StopReason::NotRetryable | StopReason::OpenCircuit if ended.attempts == 1 => ended.error,
-            _ => Self::GaveUp(Box::new(ended)),
+            _ => Self::GaveUp { ended: Box::new(ended), reached },
         }
     }
 }
@@ -106,7 +120,7 @@ impl<E: Retryable> Retryable for ProtectionError<E> {
             Self::RateLimited(refused) => refused.is_retryable(),
             Self::Open(open) => open.is_retryable(),
             Self::Service(error) => error.is_retryable(),
-            Self::GaveUp(_) => false,
+            Self::GaveUp { .. } => false,
         }
     }
 
@@ -115,7 +129,7 @@ impl<E: Retryable> Retryable for ProtectionError<E> {
             Self::RateLimited(refused) => Retryable::retry_after(refused),
             Self::Open(open) => Retryable::retry_after(open),
             Self::Service(error) => error.retry_after(),
-            Self::GaveUp(gave_up) => Retryable::retry_after(&gave_up.error),
+            Self::GaveUp { ended, .. } => Retryable::retry_after(&ended.error),
         }
     }
 
@@ -123,7 +137,7 @@ impl<E: Retryable> Retryable for ProtectionError<E> {
         match self {
             Self::Open(_) => true,
             Self::Service(error) => error.is_open_circuit(),
-            Self::RateLimited(_) | Self::GaveUp(_) => false,
+            Self::RateLimited(_) | Self::GaveUp { .. } => false,
         }
     }
 }
@@ -134,7 +148,7 @@ impl<E: fmt::Display> fmt::Display for ProtectionError<E> {
             Self::RateLimited(refused) => refused.fmt(f),
             Self::Open(open) => open.fmt(f),
             Self::Service(error) => error.fmt(f),
-            Self::GaveUp(gave_up) => write!(f, "{gave_up}: {}", gave_up.error),
+            Self::GaveUp { ended, .. } => write!(f, "{ended}: {}", ended.error),
         }
     }
 }

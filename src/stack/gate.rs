@@ -126,7 +126,8 @@ fn enter<E>(breaker: &CircuitBreaker) -> Result<Permit<'_>, ProtectionError<E>> 
     })
 }
 
-/// What a result means for the service: by `classify` if the last attempt reached it, else nothing.
+/// What a result means for the service: by `classify` if the last attempt reached it; a failure if that was
+/// refused and one before it was not; else nothing.
 #[inline(always)]
 fn outcome<T, E>(
     result: Result<&T, &ProtectionError<E>>,
@@ -134,7 +135,11 @@ fn outcome<T, E>(
 ) -> Outcome {
     match result {
         Ok(value) => classify(Ok(value)),
-        Err(error) => error.service().map_or(Outcome::Ignored, |error| classify(Err(error))),
+        Err(error) => match error.service() {
+            Some(error) => classify(Err(error)),
+            None if error.reached() > 0 => Outcome::Failure,
+            None => Outcome::Ignored,
+        },
     }
 }
 

@@ -232,8 +232,10 @@ impl<O, J, V, W, I> Protection<O, Retry<J, V, W, Untimed>, I> {
         W: Watch<ProtectionError<E>>,
     {
         behind(&self.outer, || {
-            let attempt = || behind(&self.inner, || op().map_err(ProtectionError::Service));
-            self.retry.call(attempt).map_err(ProtectionError::after_retry)
+            let mut reached = 0;
+            let attempt =
+                || behind(&self.inner, || reach(&mut reached, &mut op).map_err(ProtectionError::Service));
+            self.retry.call(attempt).map_err(|ended| ProtectionError::after_retry(ended, reached))
         })
     }
 
@@ -256,8 +258,10 @@ impl<O, J, V, W, I> Protection<O, Retry<J, V, W, Untimed>, I> {
         W: Watch<ProtectionError<E>>,
     {
         behind(&self.outer, || {
-            let attempt = || behind(&self.inner, || op().map_err(ProtectionError::Service));
-            self.retry.call_with(sleep, attempt).map_err(ProtectionError::after_retry)
+            let mut reached = 0;
+            let attempt =
+                || behind(&self.inner, || reach(&mut reached, &mut op).map_err(ProtectionError::Service));
+            self.retry.call_with(sleep, attempt).map_err(|ended| ProtectionError::after_retry(ended, reached))
         })
     }
 }
@@ -304,13 +308,25 @@ impl<O, J, V, W, M, I> Protection<O, Retry<J, V, W, M>, I> {
         F: Future<Output = Result<T, E>>,
         S: Future<Output = ()>,
     {
-        // The gate is passed before the future is made, and both when the retry asks for an attempt.
-        let attempt = || entered(&self.inner, self.inner.enter().map(|pass| (pass, op())));
         let all = || async {
-            self.retry.call_async_with(sleep, attempt).await.map_err(ProtectionError::after_retry)
+            let mut reached = 0;
+            // The gate is passed before the future is made, and both when the retry asks for an attempt.
+            let attempt = || {
+                let pass = self.inner.enter().map(|pass| (pass, reach(&mut reached, &mut op)));
+                entered(&self.inner, pass)
+            };
+            let ended = self.retry.call_async_with(sleep, attempt).await;
+            ended.map_err(|ended| ProtectionError::after_retry(ended, reached))
         };
         behind_async(&self.outer, all).await
     }
+}
+
+/// Makes an attempt, and counts it.
+#[inline(always)]
+fn reach<R>(reached: &mut u32, op: impl FnOnce() -> R) -> R {
+    *reached = reached.saturating_add(1);
+    op()
 }
 
 /// An attempt that was let through, or its refusal.
