@@ -61,14 +61,20 @@ impl HungTable {
         if last >= tick {
             return 0;
         }
-        // Each admission sweeps before it enters, so after a gap every call that is out began before it,
-        // whatever its cut tick says.
-        let after_gap = tick - last >= WORDS;
-        self.words.iter().map(|word| Self::expire(word, epoch, tick, after_gap)).sum()
+        self.expire(epoch, tick, last)
     }
 
-    fn expire(word: &WordCell<HungWord>, epoch: u32, tick: u64, after_gap: bool) -> u64 {
-        word.update(|word| word.expire(epoch, tick, TICKS, after_gap))
+    /// The sweep of `tick` by whoever has begun it, `last` being the one before.
+    fn expire(&self, epoch: u32, tick: u64, last: u64) -> u64 {
+        // Each admission sweeps before it enters. So after a gap every call that is out began before it,
+        // whatever its cut tick says, or has come since, with a sweep of its own.
+        let after_gap = tick - last >= WORDS;
+        let expire = |word: HungWord| {
+            // After the word, whose Acquire makes the sweep seen that came before the call in it.
+            let since = self.swept.load(Ordering::Relaxed).saturating_sub(tick);
+            word.expire(epoch, tick, TICKS, if after_gap { since } else { u64::MAX })
+        };
+        self.words.iter().map(|word| word.update(expire)).sum()
     }
 
     /// Follows a call of `epoch` from `tick` on. `Some` when it is followed, with how many calls of
@@ -116,6 +122,19 @@ mod tests {
         assert_eq!(table.enter(1, 5), None, "followed where the hung call was");
         assert!(!table.leave(1, 5), "the hung call's result took another's place");
         assert_eq!(table.enter(1, 6), Some(0));
+    }
+
+    #[test]
+    fn a_sweep_that_stalls_across_a_gap_leaves_younger_calls_alone() {
+        let table = HungTable::new(8, 0);
+        table.enter(1, 0);
+        // Somebody begins the sweep of tick 100, and stalls.
+        let last = table.swept.fetch_max(100, Ordering::Relaxed);
+        // Others go on: the call of tick 0 is found by them, and one of tick 103 is out.
+        assert_eq!(table.sweep(1, 103), 1);
+        assert_eq!(table.enter(1, 103), Some(0));
+        assert_eq!(table.expire(1, 100, last), 0, "a call that had just begun was declared hung");
+        assert!(table.leave(1, 103));
     }
 
     #[test]

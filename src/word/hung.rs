@@ -82,10 +82,11 @@ impl HungWord {
         self.age(tick) > TICK.max() / 2
     }
 
-    /// Declares hung what is out and began more than `ticks` before `tick`: how many of `epoch`.
-    /// `after_gap` says that nothing can lie ahead, so that a great age is one.
-    pub(crate) fn expire(self, epoch: u32, tick: u64, ticks: u64, after_gap: bool) -> Step<Self, u64> {
-        if self.out() == 0 || self.age(tick) <= ticks || (self.is_ahead(tick) && !after_gap) {
+    /// Declares hung what is out and began more than `ticks` before `tick`: how many of `epoch`. A bucket can
+    /// lie up to `most_ahead` ticks after `tick`; one that seems to lie further has a great age.
+    pub(crate) fn expire(self, epoch: u32, tick: u64, ticks: u64, most_ahead: u64) -> Step<Self, u64> {
+        let ahead = TICK.max() + 1 - self.age(tick);
+        if self.out() == 0 || self.age(tick) <= ticks || (self.is_ahead(tick) && ahead <= most_ahead) {
             return Step::Keep(0);
         }
         let hung = if self.epoch() == epoch { self.out() } else { 0 };
@@ -110,7 +111,7 @@ mod tests {
         let (word, _) = set(word.enter(3, 10));
         let (word, left) = set(word.leave(3, 10));
         assert!(left);
-        let (word, hung) = set(word.expire(3, 20, 8, false));
+        let (word, hung) = set(word.expire(3, 20, 8, u64::MAX));
         assert_eq!(hung, 1);
         assert!(matches!(word.leave(3, 10), Step::Keep(false)));
     }
@@ -118,15 +119,15 @@ mod tests {
     #[test]
     fn what_is_younger_or_ahead_is_not_hung() {
         let (word, _) = set(HungWord::EMPTY.enter(3, 10));
-        assert!(matches!(word.expire(3, 18, 8, false), Step::Keep(0)));
-        assert!(matches!(word.expire(3, 5, 8, false), Step::Keep(0)));
+        assert!(matches!(word.expire(3, 18, 8, u64::MAX), Step::Keep(0)));
+        assert!(matches!(word.expire(3, 5, 8, u64::MAX), Step::Keep(0)));
         assert!(matches!(word.enter(3, 10 + (1 << 21) - 16), Step::Keep(None)));
     }
 
     #[test]
     fn calls_of_an_older_epoch_are_forgotten_not_counted() {
         let (word, _) = set(HungWord::EMPTY.enter(3, 10));
-        assert_eq!(set(word.expire(4, 20, 8, false)).1, 0);
+        assert_eq!(set(word.expire(4, 20, 8, u64::MAX)).1, 0);
         assert_eq!(set(word.enter(4, 26)).1, Some(0));
         assert!(matches!(word.enter(2, 26), Step::Keep(None)));
     }
