@@ -261,7 +261,7 @@ pub(crate) fn entry_line(entry: &Entry, room: usize, colour: bool) -> String {
             .put(Ink::Faint, " -> ")
             .put(Ink::of_state(*to), state_name(*to))
             .put(Ink::Plain, format!(": {}", cause_name(*cause)))
-            .put(Ink::Faint, format!(", after {}", spell(*spent))),
+            .put(Ink::Faint, format!(", after {} {}", spell(*spent), state_name(*from))),
     }
     .text()
 }
