@@ -19,6 +19,7 @@ pub use backoff::Backoff;
 pub use budget::{RetryBudget, RetryBudgetBuilder};
 #[cfg(feature = "tokio")]
 pub use call::retry_async;
+pub(crate) use call::sleep;
 pub use call::{retry, retry_async_with, retry_with};
 pub use config::RetryConfig;
 pub use error::{RetryError, StopReason};

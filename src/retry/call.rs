@@ -131,7 +131,7 @@ fn never_again<E>(error: E, invalid: ConfigError) -> RetryError<E> {
 }
 
 /// The only place of the library that puts the caller's thread to sleep.
-fn sleep(wait: Duration) {
+pub(crate) fn sleep(wait: Duration) {
     thread::sleep(wait);
 }
 

@@ -7,8 +7,8 @@ use super::error::ProtectionError;
 use super::gate::{Chain, Gate, Judged};
 use crate::breaker::{CircuitBreaker, Outcome};
 use crate::limit::Limiter;
-use crate::retry::Retry;
 use crate::retry::rules::{ErrorRule, TimeLimit, Untimed, ValueRule, Watch};
+use crate::retry::{self, Retry};
 
 /// A call's protection: its layers in their order, each type known, so that nothing is boxed or looked up.
 ///
@@ -223,7 +223,7 @@ impl<O, J, V, W, I> Protection<O, Retry<J, V, W, Untimed>, I> {
     ///
     /// [`ProtectionError`]: the service's error or a layer's refusal.
     #[inline]
-    pub fn call<T, E>(&self, mut op: impl FnMut() -> Result<T, E>) -> Result<T, ProtectionError<E>>
+    pub fn call<T, E>(&self, op: impl FnMut() -> Result<T, E>) -> Result<T, ProtectionError<E>>
     where
         O: Gate<T, E>,
         I: Gate<T, E>,
@@ -231,12 +231,7 @@ impl<O, J, V, W, I> Protection<O, Retry<J, V, W, Untimed>, I> {
         V: ValueRule<T>,
         W: Watch<ProtectionError<E>>,
     {
-        behind(&self.outer, || {
-            let mut reached = 0;
-            let attempt =
-                || behind(&self.inner, || reach(&mut reached, &mut op).map_err(ProtectionError::Service));
-            self.retry.call(attempt).map_err(|ended| ProtectionError::after_retry(ended, reached))
-        })
+        self.call_with(retry::sleep, op)
     }
 
     /// [`call`](Self::call) with a sleep of the caller's.
