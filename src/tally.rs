@@ -86,7 +86,7 @@ impl<const C: usize> Tally<C> {
     /// Adds `n` in the lane that all threads share.
     #[inline]
     pub fn add_shared(&self, counter: usize, n: u64) -> u64 {
-        // Release: as in `add_owned`.
+        // Release: as in `add_in`.
         self.shared[counter].fetch_add(n, Ordering::Release).wrapping_add(n)
     }
 
@@ -95,7 +95,7 @@ impl<const C: usize> Tally<C> {
         let mut sums = [0_u64; N];
         for lane in self.owned.iter().chain([&*self.shared]) {
             for (sum, counter) in sums.iter_mut().zip(lane.iter()) {
-                // Acquire: pairs with the Release of `add_owned` and `add_shared`.
+                // Acquire: pairs with the Release of `add_in` and `add_shared`.
                 *sum = sum.wrapping_add(counter.load(Ordering::Acquire));
             }
         }
