@@ -15,7 +15,8 @@
 //!   the counts of many breakers, the directory of all live instances;
 //! - [`clock`]: [`Clock`], precise, coarse or manual; every decision of a breaker or a limiter has a twin that
 //!   takes the caller's `now`;
-//! - [`error`]: what can be refused.
+//! - [`error`]: what can be refused;
+//! - [`simd`]: [`Kernels`](simd::Kernels), histograms and the counts of many breakers by vector instructions.
 //!
 //! Feature `tokio` (off by default) adds timers for async callers who wait: `retry_async`, `Retry::call_async`,
 //! `call_async` of a [`Protection`] with a retry, and the limiters' `until_ready`.
