@@ -9,21 +9,23 @@
 //!   they have in common ([`Limiter`]), waiting and leases;
 //! - [`mod@retry`]: [`Retry`], [`RetryConfig`], [`RetryBudget`]: attempts again, with growing waits;
 //! - [`stack`]: [`Protection`], the three in one, with one error;
-//! - [`stats`]: latency histograms, windows over them, percentiles; [`simd`]: the kernels that they are read by;
+//! - [`stats`]: latency histograms, windows over them, percentiles;
+//! - [`simd`]: [`Kernels`](simd::Kernels), the vector instructions that histograms and many breakers are read by;
 //! - [`registry`]: [`Registry`], breakers by name;
 //! - [`observe`]: [`EventQueue`] and [`Dispatcher`] for changes of state, [`DirtySet`] for whoever publishes
 //!   the counts of many breakers, the directory of all live instances;
 //! - [`clock`]: [`Clock`], precise, coarse or manual; every decision of a breaker or a limiter has a twin that
 //!   takes the caller's `now`;
-//! - [`error`]: what can be refused;
-//! - [`simd`]: [`Kernels`](simd::Kernels), histograms and the counts of many breakers by vector instructions.
+//! - [`error`]: what can be refused.
 //!
 //! Feature `tokio` (off by default) adds timers for async callers who wait: `retry_async`, `Retry::call_async`,
-//! `call_async` of a [`Protection`] with a retry, and the limiters' `until_ready`.
+//! `call_async` of a [`Protection`] with a retry, and the limiters' `until_ready`. Feature `hdrhistogram` writes latency
+//! histograms in the HDR formats.
 //!
-//! The chapters: [limiters], [sliding windows], [retries], [the stack], [a breaker's states], [its windows],
+//! The chapters: [latencies], [limiters], [sliding windows], [retries], [the stack], [a breaker's states], [its windows],
 //! [performance], [limitations].
 //!
+//! [latencies]: https://docs.rs/crate/fusewire/latest/source/docs/latency.md
 //! [limiters]: https://docs.rs/crate/fusewire/latest/source/docs/limiters.md
 //! [sliding windows]: https://docs.rs/crate/fusewire/latest/source/docs/sliding-windows.md
 //! [retries]: https://docs.rs/crate/fusewire/latest/source/docs/retry.md
@@ -83,8 +85,8 @@ pub mod model {
 
 #[doc(inline)]
 pub use breaker::{
-    BreakerSnapshot, Cancelled, CircuitBreaker, CircuitBreakerBuilder, CircuitBreakerConfig, OpenBackoff,
-    Outcome, OwnedPermit, Permit, ProbeMode, SlowCalls, Token, Totals, Transition, WindowConfig,
+    BreakerScan, BreakerSnapshot, Cancelled, CircuitBreaker, CircuitBreakerBuilder, CircuitBreakerConfig,
+    OpenBackoff, Outcome, OwnedPermit, Permit, ProbeMode, SlowCalls, Token, Totals, Transition, WindowConfig,
 };
 #[doc(inline)]
 pub use clock::{Clock, CoarseClock, ManualClock};
@@ -120,6 +122,8 @@ mod book {
     struct Readme;
     #[doc = include_str!("../docs/guide.md")]
     struct Guide;
+    #[doc = include_str!("../docs/latency.md")]
+    struct Latency;
     #[doc = include_str!("../docs/limiters.md")]
     struct Limiters;
     #[doc = include_str!("../docs/retry.md")]

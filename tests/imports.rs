@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: [&[&str]; 6] = [
     &["sync"],
     &["word", "clock", "tally", "error", "simd"],
-    &["window", "observe"],
+    &["window", "observe", "stats"],
     &["breaker", "limit", "retry"],
     &["registry"],
     &["stack"],
