@@ -1,6 +1,6 @@
 //! Each fuzz body over random bytes.
 
-use fusewire_fuzz_bodies::{Body, breaker, bucket, budget, hung, retry, sliding, window};
+use fusewire_fuzz_bodies::{Body, breaker, bucket, budget, hung, retry, simd, sliding, window};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -50,4 +50,9 @@ fn sliding_windows_agree_with_a_list_of_admissions() {
 #[test]
 fn buckets_agree_with_exact_arithmetic() {
     check(bucket, 2_000, 600);
+}
+
+#[test]
+fn every_level_of_the_kernels_agrees_with_the_definitions() {
+    check(simd, 300, 300);
 }

@@ -10,6 +10,7 @@ mod budget;
 mod hung;
 mod input;
 mod retry;
+mod simd;
 mod sliding;
 mod twin;
 mod window;
@@ -19,6 +20,7 @@ pub use bucket::bucket;
 pub use budget::budget;
 pub use hung::hung;
 pub use retry::retry;
+pub use simd::simd;
 pub use sliding::sliding;
 pub use window::window;
 
@@ -26,7 +28,7 @@ pub use window::window;
 pub type Body = fn(&[u8]);
 
 /// Each body by the name of its fuzz target.
-pub const ALL: [(&str, Body); 7] = [
+pub const ALL: [(&str, Body); 8] = [
     ("breaker", breaker),
     ("window", window),
     ("hung", hung),
@@ -34,4 +36,5 @@ pub const ALL: [(&str, Body); 7] = [
     ("budget", budget),
     ("sliding", sliding),
     ("bucket", bucket),
+    ("simd", simd),
 ];
