@@ -21,7 +21,7 @@
 //! `call_async` of a [`Protection`] with a retry, and the limiters' `until_ready`.
 //!
 //! The chapters: [limiters], [sliding windows], [retries], [the stack], [a breaker's states], [its windows],
-//! [performance], [limitations].
+//! [kernels], [performance], [limitations].
 //!
 //! [limiters]: https://docs.rs/crate/fusewire/latest/source/docs/limiters.md
 //! [sliding windows]: https://docs.rs/crate/fusewire/latest/source/docs/sliding-windows.md
@@ -29,6 +29,7 @@
 //! [the stack]: https://docs.rs/crate/fusewire/latest/source/docs/stack.md
 //! [a breaker's states]: https://docs.rs/crate/fusewire/latest/source/docs/state-machine.md
 //! [its windows]: https://docs.rs/crate/fusewire/latest/source/docs/windows.md
+//! [kernels]: https://docs.rs/crate/fusewire/latest/source/docs/simd.md
 //! [performance]: https://docs.rs/crate/fusewire/latest/source/docs/performance.md
 //! [limitations]: https://docs.rs/crate/fusewire/latest/source/docs/limitations.md
 //!
@@ -121,6 +122,8 @@ mod book {
     struct Limiters;
     #[doc = include_str!("../docs/retry.md")]
     struct Retry;
+    #[doc = include_str!("../docs/simd.md")]
+    struct Simd;
     #[doc = include_str!("../docs/sliding-windows.md")]
     struct SlidingWindows;
     #[doc = include_str!("../docs/stack.md")]

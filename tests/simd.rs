@@ -61,8 +61,16 @@ proptest! {
     }
 
     #[test]
-    fn rows_merge_as_one_after_the_other(into in row(), rows in vec(row(), 0..11)) {
-        let rows: Vec<&[u64]> = rows.iter().map(Vec::as_slice).collect();
+    fn rows_merge_as_one_after_the_other(
+        into in row(),
+        pool in row(),
+        cuts in vec((any::<Index>(), any::<Index>()), 0..11),
+    ) {
+        let cut = |(begin, end): &(Index, Index)| {
+            let end = end.index(pool.len() + 1);
+            &pool[begin.index(end.min(9) + 1).min(end)..end]
+        };
+        let rows: Vec<&[u64]> = cuts.iter().map(cut).collect();
         let mut wanted = into.clone();
         for row in &rows {
             wanted.iter_mut().zip(*row).for_each(|(into, from)| *into = into.wrapping_add(*from));
