@@ -128,7 +128,7 @@ proptest! {
     fn states_are_counted(states in vec(prop_oneof![0..4_u8, any::<u8>()], 0..MOST), times in 1..20_usize) {
         // Long enough, at times, for a lane of bytes to be full.
         let states = states.repeat(times);
-        let wanted = [0, 1, 2, 3].map(|state| states.iter().filter(|one| **one == state).count() as u64);
+        let wanted = [0, 1, 2, 3].map(|state| states.iter().map(|one| u64::from(*one == state)).sum::<u64>());
         for kernels in Kernels::available() {
             prop_assert_eq!(kernels.states(&states), wanted, "{:?}", kernels);
         }

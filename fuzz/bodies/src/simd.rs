@@ -53,7 +53,8 @@ pub fn simd(bytes: &[u8]) {
         kernels.rates(&words, &from, &mut rates);
         let expected: Vec<f64> = (0..rates.len()).map(|at| rate(words.get(at), from.get(at))).collect();
         assert_eq!(bits(&rates), bits(&expected), "rates, {name}");
-        let counted = [0, 1, 2, 3].map(|state| states.iter().filter(|one| **one == state).count() as u64);
+        let counted =
+            [0, 1, 2, 3].map(|state| states.iter().map(|one| u64::from(*one == state)).sum::<u64>());
         assert_eq!(kernels.states(&states), counted, "states, {name}");
     }
 }
