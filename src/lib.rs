@@ -23,7 +23,7 @@
 //! histograms in the HDR formats.
 //!
 //! The chapters: [latencies], [limiters], [sliding windows], [retries], [the stack], [a breaker's states], [its windows],
-//! [performance], [limitations].
+//! [kernels], [performance], [limitations].
 //!
 //! [latencies]: https://docs.rs/crate/fusewire/latest/source/docs/latency.md
 //! [limiters]: https://docs.rs/crate/fusewire/latest/source/docs/limiters.md
@@ -32,6 +32,7 @@
 //! [the stack]: https://docs.rs/crate/fusewire/latest/source/docs/stack.md
 //! [a breaker's states]: https://docs.rs/crate/fusewire/latest/source/docs/state-machine.md
 //! [its windows]: https://docs.rs/crate/fusewire/latest/source/docs/windows.md
+//! [kernels]: https://docs.rs/crate/fusewire/latest/source/docs/simd.md
 //! [performance]: https://docs.rs/crate/fusewire/latest/source/docs/performance.md
 //! [limitations]: https://docs.rs/crate/fusewire/latest/source/docs/limitations.md
 //!
@@ -128,6 +129,8 @@ mod book {
     struct Limiters;
     #[doc = include_str!("../docs/retry.md")]
     struct Retry;
+    #[doc = include_str!("../docs/simd.md")]
+    struct Simd;
     #[doc = include_str!("../docs/sliding-windows.md")]
     struct SlidingWindows;
     #[doc = include_str!("../docs/stack.md")]

@@ -87,6 +87,15 @@ impl Kernels {
         self.level.map_or("portable", name)
     }
 
+    /// Whether a vector is wider than 128 bits. Compilers use vectors of 128 for the portable twins as well.
+    #[inline]
+    fn wide(self) -> bool {
+        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+        return self.level.is_some_and(|level| level.as_avx2().is_some());
+        #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+        return false;
+    }
+
     /// Adds each count of `from` to the one in its place: `into[i] += from[i]`, modulo 2^64.
     ///
     /// Of slices of unequal length the common beginning is added, and the rest of `into` stays as it is.
@@ -112,7 +121,7 @@ impl Kernels {
     /// or one histogram of many.
     #[inline]
     pub fn merge_rows(self, into: &mut [u64], rows: &[&[u64]]) {
-        run!(self, if into.len() >= pairs::SHORT,
+        run!(self, if self.wide() && into.len() >= columns::SHORT,
             simd => columns::kernel(simd, into, rows), else columns::twin(into, rows));
     }
 

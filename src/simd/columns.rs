@@ -7,6 +7,9 @@ use fearless_simd::{Simd, prelude::*, u64x4};
 
 use super::pairs::{self, Plus};
 
+/// Below this length the twin is used, and by levels with vectors of 128 bits always.
+pub const SHORT: usize = 32;
+
 /// Columns that fit the registers of any machine: half of sixteen vectors of two.
 const BLOCK: usize = 16;
 /// The same for the kernel's vectors of four.

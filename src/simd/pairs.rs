@@ -3,7 +3,7 @@
 use fearless_simd::{Simd, prelude::*, u64x4};
 
 /// Below this length the twin is used.
-pub const SHORT: usize = 32;
+pub const SHORT: usize = 128;
 
 /// Counts for which one step of the kernel is long.
 const STEP: usize = 16;

@@ -8,83 +8,73 @@ use fearless_simd::{Simd, prelude::*, u64x8};
 pub const SHORT: usize = 64;
 
 const BLOCK: usize = 64;
+/// What the kernel tells apart within a block before it counts slots.
 const GROUP: usize = 16;
+const GROUPS: usize = BLOCK / GROUP;
 
 /// What a level knows about a block.
-trait Sums: Copy {
-    /// The sum of a whole block or group.
-    fn sum(self, counts: &[u64]) -> u64;
-    /// How many of the running totals from `start` are less than `rank`.
-    fn before(self, counts: &[u64; GROUP], start: u64, rank: u64) -> usize;
+trait Look: Copy {
+    fn sum(self, block: &[u64; BLOCK]) -> u64;
+    /// How many of the running totals from `start` are less than `rank`. No branch may depend on the counts: where a
+    /// rank lies cannot be guessed, and a wrong guess costs more than the whole search.
+    fn before(self, block: &[u64; BLOCK], start: u64, rank: u64) -> usize;
 }
 
-/// Goes on from the block that a rank lies in, so ranks must ascend.
+/// Goes on from the block that the rank before lay in, so ranks ascend.
 #[inline(always)]
-fn scan(sums: impl Sums, counts: &[u64], ranks: &[u64], slots: &mut [usize]) {
-    let mut wanted = ranks.iter().copied().zip(slots).peekable();
-    let mut least = 0;
+fn scan(look: impl Look, counts: &[u64], ranks: &[u64], slots: &mut [usize]) {
+    let wanted = ranks.len().min(slots.len());
+    let (ranks, slots) = (&ranks[..wanted], &mut slots[..wanted]);
     let (blocks, tail) = counts.as_chunks::<BLOCK>();
-    let mut start = 0_u64;
+    let (mut next, mut least, mut start) = (0, 0_u64, 0_u64);
     for (index, block) in blocks.iter().enumerate() {
-        let end = start.wrapping_add(sums.sum(block));
-        while let Some((rank, slot)) = wanted.next_if(|(rank, _)| (*rank).max(least) <= end) {
-            least = least.max(rank);
-            *slot = index * BLOCK + within(sums, block, start, least);
+        let end = start.wrapping_add(look.sum(block));
+        while next < wanted && ranks[next] <= end {
+            least = least.max(ranks[next]);
+            slots[next] = index * BLOCK + look.before(block, start, least);
+            next += 1;
         }
-        if wanted.peek().is_none() {
+        if next == wanted {
             return;
         }
         start = end;
     }
-    let done = blocks.len() * BLOCK;
-    for (rank, slot) in wanted {
-        least = least.max(rank);
-        *slot = done + before(tail, start, least);
+    for (rank, slot) in ranks.iter().zip(slots).skip(next) {
+        least = least.max(*rank);
+        *slot = blocks.len() * BLOCK + before(tail, start, least);
     }
 }
 
-/// The slot within a block whose running total reaches `rank`.
 #[inline(always)]
-fn within(sums: impl Sums, block: &[u64; BLOCK], start: u64, rank: u64) -> usize {
-    let groups = block.as_chunks::<GROUP>().0;
-    let (mut at, mut begin, mut end) = (0, start, start);
-    for (index, group) in groups[..groups.len() - 1].iter().enumerate() {
-        end = end.wrapping_add(sums.sum(group));
-        if end < rank {
-            (at, begin) = (index + 1, end);
-        }
-    }
-    at * GROUP + sums.before(&groups[at], begin, rank).min(GROUP - 1)
-}
-
 fn before(counts: &[u64], start: u64, rank: u64) -> usize {
     let mut total = start;
-    let less = |count: &u64| {
+    let mut less = 0;
+    for count in counts {
         total = total.wrapping_add(*count);
-        usize::from(total < rank)
-    };
-    counts.iter().map(less).sum()
+        less += usize::from(total < rank);
+    }
+    less
 }
 
 #[derive(Clone, Copy)]
 struct Portable;
 
-impl Sums for Portable {
+impl Look for Portable {
     /// Eight sums side by side, which most targets can do two or more at a time.
     #[inline(always)]
-    fn sum(self, counts: &[u64]) -> u64 {
+    fn sum(self, block: &[u64; BLOCK]) -> u64 {
         let mut sums = [0_u64; 8];
-        for counts in counts.as_chunks::<8>().0 {
-            for (sum, count) in sums.iter_mut().zip(counts) {
-                *sum = sum.wrapping_add(*count);
+        for counts in block.as_chunks::<8>().0 {
+            for k in 0..8 {
+                sums[k] = sums[k].wrapping_add(counts[k]);
             }
         }
         sums.iter().fold(0, |sum, part| sum.wrapping_add(*part))
     }
 
     #[inline(always)]
-    fn before(self, counts: &[u64; GROUP], start: u64, rank: u64) -> usize {
-        before(counts, start, rank)
+    fn before(self, block: &[u64; BLOCK], start: u64, rank: u64) -> usize {
+        before(block, start, rank)
     }
 }
 
@@ -92,19 +82,8 @@ impl Sums for Portable {
 struct Vectors<S>(S);
 
 impl<S: Simd> Vectors<S> {
-    /// Running totals within a vector, in three steps of doubling width.
     #[inline(always)]
-    fn running(self, counts: u64x8<S>) -> u64x8<S> {
-        let zero = u64x8::splat(self.0, 0);
-        let two = counts + zero.slide::<7>(counts);
-        let four = two + zero.slide::<6>(two);
-        four + zero.slide::<4>(four)
-    }
-}
-
-impl<S: Simd> Sums for Vectors<S> {
-    #[inline(always)]
-    fn sum(self, counts: &[u64]) -> u64 {
+    fn sum_all<const N: usize>(self, counts: &[u64; N]) -> u64 {
         let mut sum = u64x8::splat(self.0, 0);
         for counts in counts.as_chunks::<8>().0 {
             sum += u64x8::load_array_ref(self.0, counts);
@@ -112,14 +91,37 @@ impl<S: Simd> Sums for Vectors<S> {
         sum.reduce_sum()
     }
 
+    /// Running totals within a vector, in three steps of doubling width.
     #[inline(always)]
-    fn before(self, counts: &[u64; GROUP], start: u64, rank: u64) -> usize {
-        let [low, high] = [0, 8].map(|at| self.running(u64x8::from_slice(self.0, &counts[at..at + 8])));
-        let low = low + u64x8::splat(self.0, start);
+    fn running(self, counts: &[u64; 8]) -> u64x8<S> {
+        let zero = u64x8::splat(self.0, 0);
+        let one = u64x8::load_array_ref(self.0, counts);
+        let two = one + zero.slide::<7>(one);
+        let four = two + zero.slide::<6>(two);
+        four + zero.slide::<4>(four)
+    }
+}
+
+impl<S: Simd> Look for Vectors<S> {
+    #[inline(always)]
+    fn sum(self, block: &[u64; BLOCK]) -> u64 {
+        self.sum_all(block)
+    }
+
+    #[inline(always)]
+    fn before(self, block: &[u64; BLOCK], start: u64, rank: u64) -> usize {
+        let groups = block.as_chunks::<GROUP>().0;
+        let mut starts = [start; GROUPS];
+        for (index, group) in groups[..GROUPS - 1].iter().enumerate() {
+            starts[index + 1] = starts[index].wrapping_add(self.sum_all(group));
+        }
+        let at = starts[1..].iter().map(|end| usize::from(*end < rank)).sum::<usize>() % GROUPS;
+        let [low, high] = [0, 1].map(|half| self.running(&groups[at].as_chunks::<8>().0[half]));
+        let low = low + u64x8::splat(self.0, starts[at]);
         let high = high + u64x8::splat(self.0, low[7]);
         let rank = u64x8::splat(self.0, rank);
         let less = low.simd_lt(rank).to_bitmask() | high.simd_lt(rank).to_bitmask() << 8;
-        less.count_ones() as usize
+        at * GROUP + less.count_ones() as usize
     }
 }
 

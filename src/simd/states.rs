@@ -32,10 +32,17 @@ pub fn twin(states: &[u8]) -> [u64; 4] {
 pub fn kernel<S: Simd>(simd: S, states: &[u8]) -> [u64; 4] {
     let (steps, tail) = states.as_chunks::<STEP>();
     let mut counts = twin(tail);
-    for step in steps {
-        let step = u8x64::load_array_ref(simd, step);
-        for (state, count) in (0_u8..).zip(&mut counts) {
-            *count += u64::from(step.simd_eq(u8x64::splat(simd, state)).to_bitmask().count_ones());
+    let (zero, one) = (u8x64::splat(simd, 0), u8x64::splat(simd, 1));
+    for steps in steps.chunks(MOST) {
+        let mut lanes = [zero; 4];
+        for step in steps {
+            let step = u8x64::load_array_ref(simd, step);
+            for (state, lanes) in (0_u8..).zip(&mut lanes) {
+                *lanes += step.simd_eq(u8x64::splat(simd, state)).select(one, zero);
+            }
+        }
+        for (count, lanes) in counts.iter_mut().zip(lanes) {
+            *count += lanes.to_array().iter().map(|lane| u64::from(*lane)).sum::<u64>();
         }
     }
     counts

@@ -5,17 +5,20 @@ use fearless_simd::{Simd, prelude::*, u64x8};
 /// Below this length the twin is used.
 pub const SHORT: usize = 32;
 
-/// Counts for which one step is long: enough sums side by side that none waits for the one before.
+/// Sums side by side, so that none waits for the one before, and no more than the registers of any machine hold.
+const SUMS: usize = 16;
+/// The same for one step of the kernel.
 const STEP: usize = 32;
 
+#[inline(always)]
 fn fold(counts: &[u64], sum: u64) -> u64 {
     counts.iter().fold(sum, |sum, count| sum.wrapping_add(*count))
 }
 
 #[inline(always)]
 pub fn twin(counts: &[u64]) -> u64 {
-    let (steps, tail) = counts.as_chunks::<STEP>();
-    let mut sums = [0_u64; STEP];
+    let (steps, tail) = counts.as_chunks::<SUMS>();
+    let mut sums = [0_u64; SUMS];
     for step in steps {
         for (sum, count) in sums.iter_mut().zip(step) {
             *sum = sum.wrapping_add(*count);
