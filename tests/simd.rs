@@ -50,7 +50,7 @@ fn first_reaching(counts: &[u64], rank: u64) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn merging_adds_slot_by_slot(into in row(), from in row(), at in any::<Index>()) {
