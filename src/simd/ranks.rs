@@ -20,24 +20,34 @@ trait Look: Copy {
     fn before(self, block: &[u64; BLOCK], start: u64, rank: u64) -> usize;
 }
 
-/// Goes on from the block that the rank before lay in, so ranks ascend.
+/// Blocks whose sums are kept at a time.
+const BATCH: usize = 32;
+
+/// All sums of a batch are made before any rank is looked for, so that the sums wait for nothing; the search goes on
+/// from the block that the rank before lay in, so ranks ascend.
 #[inline(always)]
 fn scan(look: impl Look, counts: &[u64], ranks: &[u64], slots: &mut [usize]) {
     let wanted = ranks.len().min(slots.len());
     let (ranks, slots) = (&ranks[..wanted], &mut slots[..wanted]);
     let (blocks, tail) = counts.as_chunks::<BLOCK>();
     let (mut next, mut least, mut start) = (0, 0_u64, 0_u64);
-    for (index, block) in blocks.iter().enumerate() {
-        let end = start.wrapping_add(look.sum(block));
-        while next < wanted && ranks[next] <= end {
-            least = least.max(ranks[next]);
-            slots[next] = index * BLOCK + look.before(block, start, least);
-            next += 1;
+    for (batch, blocks) in blocks.chunks(BATCH).enumerate() {
+        let mut sums = [0_u64; BATCH];
+        for (sum, block) in sums.iter_mut().zip(blocks) {
+            *sum = look.sum(block);
         }
-        if next == wanted {
-            return;
+        for (index, (block, sum)) in blocks.iter().zip(sums).enumerate() {
+            let end = start.wrapping_add(sum);
+            while next < wanted && ranks[next] <= end {
+                least = least.max(ranks[next]);
+                slots[next] = (batch * BATCH + index) * BLOCK + look.before(block, start, least);
+                next += 1;
+            }
+            if next == wanted {
+                return;
+            }
+            start = end;
         }
-        start = end;
     }
     for (rank, slot) in ranks.iter().zip(slots).skip(next) {
         least = least.max(*rank);
@@ -72,9 +82,17 @@ impl Look for Portable {
         sums.iter().fold(0, |sum, part| sum.wrapping_add(*part))
     }
 
+    /// First the group, by the sums of all groups, then the slot within it.
     #[inline(always)]
     fn before(self, block: &[u64; BLOCK], start: u64, rank: u64) -> usize {
-        before(block, start, rank)
+        let groups = block.as_chunks::<GROUP>().0;
+        let mut starts = [start; GROUPS];
+        for (index, group) in groups[..GROUPS - 1].iter().enumerate() {
+            let sum = group.iter().fold(0_u64, |sum, count| sum.wrapping_add(*count));
+            starts[index + 1] = starts[index].wrapping_add(sum);
+        }
+        let at = starts[1..].iter().map(|end| usize::from(*end < rank)).sum::<usize>() % GROUPS;
+        at * GROUP + before(&groups[at], starts[at], rank)
     }
 }
 
