@@ -128,7 +128,7 @@ impl Kernels {
     /// The sum of all counts, modulo 2^64.
     #[inline]
     pub fn total(self, counts: &[u64]) -> u64 {
-        run!(self, if counts.len() >= total::SHORT, simd => total::kernel(simd, counts), else total::twin(counts))
+        run!(self, if self.wide() && counts.len() >= total::SHORT, simd => total::kernel(simd, counts), else total::twin(counts))
     }
 
     /// Finds many quantiles of a histogram in one pass: for each rank the first slot at which the running total of
@@ -163,7 +163,7 @@ impl Kernels {
     /// The states of a circuit breaker, as `CircuitState as u8`, are closed, open, half-open and disabled.
     #[inline]
     pub fn states(self, states: &[u8]) -> [u64; 4] {
-        run!(self, if states.len() >= states::SHORT,
+        run!(self, if self.wide() && states.len() >= states::SHORT,
             simd => states::kernel(simd, states), else states::twin(states))
     }
 }

@@ -2,7 +2,7 @@
 
 use fearless_simd::{Simd, prelude::*, u8x64};
 
-/// Below this length the twin is used.
+/// Below this length the twin is used, and by levels with vectors of 128 bits always.
 pub const SHORT: usize = 64;
 
 const STEP: usize = 64;

@@ -2,7 +2,7 @@
 
 use fearless_simd::{Simd, prelude::*, u64x8};
 
-/// Below this length the twin is used.
+/// Below this length the twin is used, and by levels with vectors of 128 bits always.
 pub const SHORT: usize = 32;
 
 /// Sums side by side, so that none waits for the one before, and no more than the registers of any machine hold.
