@@ -4,6 +4,7 @@ use fusewire_harness::{HotPath, TailPath};
 use serde::{Deserialize, Serialize};
 
 use crate::column::Column;
+use crate::versions::crate_of;
 use crate::work;
 
 /// In which role a row stands in a table.
@@ -16,6 +17,17 @@ pub(crate) enum Kind {
     OtherRule,
     /// The loop with nothing in it.
     Floor,
+}
+
+impl Kind {
+    /// The kind of a contender by its name, and by whether it does the same as the others.
+    pub(crate) fn of(name: &str, same: bool) -> Self {
+        match (crate_of(name) == "fusewire", same) {
+            (true, _) => Self::Ours,
+            (false, true) => Self::Peer,
+            (false, false) => Self::OtherRule,
+        }
+    }
 }
 
 /// A contender in the state of a column: the one loop that all of its columns run.

@@ -13,13 +13,15 @@ pub(crate) struct Plot {
     title: String,
     /// What the points of a row are, in the order of their shapes.
     marks: Vec<String>,
+    /// How a figure is written.
+    written: fn(f64) -> String,
     rows: Vec<Label>,
     panels: Vec<Panel>,
 }
 
 struct Label {
     text: String,
-    ours: bool,
+    kind: Kind,
 }
 
 struct Panel {
@@ -44,6 +46,7 @@ pub(crate) fn medians(data: &Data, suite: &SuiteData) -> Plot {
         name: format!("performance-{}", suite.name),
         title: format!("{}: a call in a loop, median", heading(suite)),
         marks: ["one thread", "two threads that share it"].map(str::to_owned).to_vec(),
+        written: figure::nanoseconds,
         rows: contenders(suite).map(|row| label(data, row)).collect(),
         panels: cases.into_iter().map(panel).collect(),
     }
@@ -63,6 +66,7 @@ pub(crate) fn tails(data: &Data, suite: &SuiteData) -> Plot {
         name: format!("performance-{}-tail", suite.name),
         title: format!("{}: single calls, {case}", heading(suite)),
         marks: TAIL.map(str::to_owned).to_vec(),
+        written: figure::lap,
         rows: suite.rows.iter().map(|row| label(data, row)).collect(),
         panels: columns.map(panel).collect(),
     }
@@ -87,7 +91,7 @@ fn label(data: &Data, row: &Row) -> Label {
     } else {
         figure::contender(&row.contender, &data.versions)
     };
-    Label { text, ours: row.kind == Kind::Ours }
+    Label { text, kind: row.kind }
 }
 
 const WIDTH: f64 = 940.0;
@@ -112,19 +116,20 @@ impl Plot {
         format!("{}.svg", self.name)
     }
 
-    /// What the plot shows, in words: of each panel the first row and the lowest of those that are not ours.
+    /// What the plot shows, in words: of each panel the first row and the lowest of the peers.
     pub(crate) fn alternative(&self) -> String {
         let of_panel = |panel: &Panel| {
             let named = |index: usize| {
                 Some(format!("{} {}", self.rows[index].text, self.values(&panel.points[index])?))
             };
-            let others = (0..self.rows.len()).filter(|index| !self.rows[*index].ours);
+            let others = (0..self.rows.len())
+                .filter(|index| matches!(self.rows[*index].kind, Kind::Peer | Kind::OtherRule));
             let lowest = others
                 .filter_map(|index| Some((index, panel.points[index].first().copied().flatten()?)))
                 .min_by(|a, b| a.1.total_cmp(&b.1));
             let said: Vec<String> =
                 named(0).into_iter().chain(lowest.and_then(|(index, _)| named(index))).collect();
-            format!("{}: {}", panel.title, said.join("; lowest of the others: "))
+            format!("{}: {}", panel.title, said.join("; lowest of the peers: "))
         };
         let panels: Vec<String> = self.panels.iter().map(of_panel).collect();
         format!(
@@ -149,7 +154,7 @@ impl Plot {
     fn values(&self, points: &[Option<f64>]) -> Option<String> {
         let values = self.marks.iter().zip(points);
         let said: Vec<String> = values
-            .filter_map(|(mark, value)| Some(format!("{mark} {}", figure::nanoseconds((*value)?))))
+            .filter_map(|(mark, value)| Some(format!("{mark} {}", (self.written)((*value)?))))
             .collect();
         (!said.is_empty()).then(|| said.join(", "))
     }
@@ -241,7 +246,7 @@ impl fmt::Display for Plot {
         writeln!(f, r#"<text class="title" x="16" y="26">{}</text>"#, escaped(&self.title))?;
         self.legend(f)?;
         for (index, label) in self.rows.iter().enumerate() {
-            let class = if label.ours { r#" class="ours""# } else { "" };
+            let class = if label.kind == Kind::Ours { r#" class="ours""# } else { "" };
             writeln!(f, r#"<text{class} x="16" y="{}">{}</text>"#, line(index) + 4.0, escaped(&label.text))?;
         }
         let scale = self.scale();
@@ -304,7 +309,7 @@ impl Plot {
             // The last first, so that where they meet the lowest is on top.
             for (shape, place) in places.iter().enumerate().rev() {
                 if let Some(x) = place {
-                    mark(f, shape, self.rows[index].ours, *x, y)?;
+                    mark(f, shape, self.rows[index].kind == Kind::Ours, *x, y)?;
                 }
             }
         }
@@ -336,12 +341,17 @@ mod tests {
     use super::*;
 
     fn plot() -> Plot {
-        let label = |text: &str, ours| Label { text: text.to_owned(), ours };
+        let label = |text: &str, kind| Label { text: text.to_owned(), kind };
         Plot {
             name: "a".to_owned(),
             title: "a < b".to_owned(),
             marks: vec!["one".to_owned(), "two".to_owned()],
-            rows: vec![label("ours", true), label("slow", false), label("fast & odd", false)],
+            written: figure::nanoseconds,
+            rows: vec![
+                label("ours", Kind::Ours),
+                label("slow", Kind::Peer),
+                label("fast & odd", Kind::OtherRule),
+            ],
             panels: vec![Panel {
                 title: "closed".to_owned(),
                 points: vec![vec![Some(2.0), Some(3.0)], vec![Some(90.0), None], vec![Some(9.0), Some(40.0)]],
@@ -358,10 +368,10 @@ mod tests {
     }
 
     #[test]
-    fn the_alternative_names_ours_and_the_lowest_of_the_others() {
+    fn the_alternative_names_ours_and_the_lowest_of_the_peers() {
         let alternative = plot().alternative();
         assert!(
-            alternative.contains("closed: ours one 2.0, two 3.0; lowest of the others: fast & odd one 9.0")
+            alternative.contains("closed: ours one 2.0, two 3.0; lowest of the peers: fast & odd one 9.0")
         );
     }
 

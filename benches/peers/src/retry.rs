@@ -80,8 +80,7 @@ fn enter<P: Send + Sync + 'static>(
     });
     assert!(once && calls == 1, "{name}: did not stop at a success");
 
-    let kind = if name.starts_with("fusewire") { Kind::Ours } else { Kind::Peer };
-    Entry::new(name, kind, COLUMNS, TAILS, |_| Called { policy: policy(DELAY), first, name })
+    Entry::new(name, Kind::of(name, true), COLUMNS, TAILS, |_| Called { policy: policy(DELAY), first, name })
 }
 
 /// A policy whose calls succeed at once.

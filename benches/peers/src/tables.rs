@@ -305,7 +305,7 @@ pub(crate) fn hot_paths(gate: &GateTable) -> Table {
             format!("{:.1}", row.nanoseconds),
             row.unit.clone(),
             format!("{:.2}", row.ratio),
-            row.budget.to_string(),
+            row.budget.map(|budget| budget.to_string()).unwrap_or_default(),
         ]
     };
     Table {

@@ -73,11 +73,7 @@ pub(crate) const TAILS: [Column; 4] = [CLOSED_1T, CLOSED_2T, OPEN_1T, OPEN_2T];
 /// Checks the contender, then builds a breaker of its own for each column.
 pub(crate) fn enter<C: Contender>(name: &'static str) -> Entry {
     check::<C>(name);
-    let kind = match (name.starts_with("fusewire"), C::FORGETS) {
-        (true, _) => Kind::Ours,
-        (false, true) => Kind::Peer,
-        (false, false) => Kind::OtherRule,
-    };
+    let kind = Kind::of(name, C::FORGETS);
     Entry::new(name, kind, COLUMNS, TAILS, |column| {
         let breaker = C::closed(HOUR);
         let closed = column.case == CLOSED;

@@ -90,11 +90,7 @@ pub(crate) const TAILS: [Column; 4] = [ALLOW_1T, ALLOW_2T, DENY_1T, DENY_2T];
 /// Checks the contender, then builds a limiter of its own for each column.
 pub(crate) fn enter<C: Contender>(name: &'static str) -> Entry {
     check::<C>(name);
-    let kind = match (name.starts_with("fusewire"), C::SHARED) {
-        (true, _) => Kind::Ours,
-        (false, true) => Kind::Peer,
-        (false, false) => Kind::OtherRule,
-    };
+    let kind = Kind::of(name, C::SHARED);
     let fits = |column: &Column| C::SHARED || column.threads == 1;
     let (columns, tails) = (COLUMNS.into_iter().filter(fits), TAILS.into_iter().filter(fits));
     Entry::new(name, kind, columns, tails, |column| {
