@@ -32,8 +32,8 @@ impl Against {
 }
 
 impl Bar {
-    /// How it came out in one run. Peers that do something else than the others do not count.
-    pub(crate) fn judge(&self, entries: &[Entry], measured: &Measurements) -> Judged {
+    /// How it came out in one run, if there are samples to tell. Peers that do something else than the others do not count.
+    pub(crate) fn judge(&self, entries: &[Entry], measured: &Measurements) -> Option<Judged> {
         let series = |name: &str| -> &Series {
             measured.get(&self.column.path_name(name)).expect("what a bar names is measured")
         };
@@ -46,10 +46,11 @@ impl Bar {
             }
         };
         let (ours, theirs) = (series(self.ours), series(against));
-        Judged {
-            ratio: ours.ratio(theirs),
+        let ratio = ours.ratio(theirs);
+        ratio.is_finite().then(|| Judged {
+            ratio,
             against: against.to_owned(),
             disturbed: ours.disturbed().max(theirs.disturbed()),
-        }
+        })
     }
 }

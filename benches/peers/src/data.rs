@@ -122,10 +122,12 @@ impl From<Spread> for (f64, f64, f64) {
     }
 }
 
-impl From<&Series> for Spread {
-    fn from(series: &Series) -> Self {
+impl Spread {
+    /// Nothing if there is no sample.
+    pub(crate) fn of(series: &Series) -> Option<Self> {
         let quantile = |q| rounded(series.quantile(q));
-        Self { p10: quantile(0.1), median: quantile(0.5), p90: quantile(0.9) }
+        let spread = Self { p10: quantile(0.1), median: quantile(0.5), p90: quantile(0.9) };
+        spread.median.is_finite().then_some(spread)
     }
 }
 

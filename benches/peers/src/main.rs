@@ -74,7 +74,7 @@ fn measure(asked: &Measure) -> Result<bool, Box<dyn Error>> {
         data.loads.push(Machine::here().load);
         for (suite, found) in suites.iter().zip(&mut data.suites) {
             eprintln!("run {run} of {}: {}", asked.runs, suite.name);
-            suite.run(&suite::PLAN, &suite::TAIL_PLAN, found);
+            suite.run(&suite::plan(), &suite::TAIL_PLAN, found);
         }
     }
     fs::write(&out, data.to_text()).map_err(|error| named(&out, &error))?;

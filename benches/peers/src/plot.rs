@@ -96,7 +96,7 @@ fn label(data: &Data, row: &Row) -> Label {
 
 const WIDTH: f64 = 940.0;
 const NAMES: f64 = 284.0;
-const GAP: f64 = 40.0;
+const GAP: f64 = 52.0;
 const TOP: f64 = 84.0;
 const LINE: f64 = 22.0;
 const BOTTOM: f64 = 34.0;

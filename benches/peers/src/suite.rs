@@ -9,7 +9,7 @@ use fusewire_harness::{HotPath, Plan, Primitive, Series, Tail, TailPath, TailPla
 
 use crate::bar::Bar;
 use crate::column::Column;
-use crate::data::{BarData, Quality, Row, SuiteData};
+use crate::data::{BarData, Quality, Row, Spread, SuiteData};
 use crate::entry::Entry;
 
 /// Contenders that do the same, and what we hold ourselves to among them.
@@ -32,8 +32,10 @@ pub(crate) fn coarse() -> Clock {
 
 /// How much one run measures. Three runs of all suites should end within four minutes on a busy machine, so each
 /// suite has a third of a third of that.
-pub(crate) const PLAN: Plan =
-    Plan { repetitions: 201, sample: Duration::from_micros(500), patience: Duration::from_secs(20) };
+pub(crate) fn plan() -> Plan {
+    Plan { repetitions: 201, patience: Duration::from_secs(20), ..Plan::default() }
+}
+
 pub(crate) const TAIL_PLAN: TailPlan = TailPlan { rounds: 200, patience: Duration::from_secs(6) };
 
 impl Suite {
@@ -75,8 +77,9 @@ impl Suite {
 
         for (entry, row) in self.entries.iter().zip(&mut data.rows) {
             for column in self.columns {
-                if let Some(series) = measured.get(&column.path_name(entry.name)) {
-                    row.cells.entry(column.to_string()).or_default().push(series.into());
+                let series = measured.get(&column.path_name(entry.name));
+                if let Some(spread) = series.and_then(Spread::of) {
+                    row.cells.entry(column.to_string()).or_default().push(spread);
                 }
             }
             for column in self.tail_columns {
@@ -88,10 +91,10 @@ impl Suite {
         }
         for primitive in Primitive::ALL {
             let series = measured.get(primitive.name()).expect("primitives are measured");
-            data.primitives.entry(primitive.name().to_owned()).or_default().push(series.into());
+            data.primitives.entry(primitive.name().to_owned()).or_default().extend(Spread::of(series));
         }
         for (bar, found) in self.bars.iter().zip(&mut data.bars) {
-            found.runs.push(bar.judge(&self.entries, &measured));
+            found.runs.extend(bar.judge(&self.entries, &measured));
         }
         data.runs.push(Quality {
             repetitions: measured.iter().map(Series::repetitions).min().unwrap_or(0),
@@ -109,7 +112,7 @@ mod tests {
     #[test]
     fn each_run_adds_a_figure_to_every_cell() {
         let suite = crate::retry::suite();
-        let plan = Plan { repetitions: 1, sample: Duration::from_micros(20), ..PLAN };
+        let plan = Plan { repetitions: 1, sample: Duration::from_micros(20), ..super::plan() };
         let tail_plan = TailPlan { rounds: 1, ..TAIL_PLAN };
         let mut data = suite.blank();
         for _ in 0..2 {
