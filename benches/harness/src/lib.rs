@@ -8,6 +8,7 @@
 //! - [`Primitive`]: what paths are compared with: a relaxed load, a `fetch_add`, a TSC read, a mutex.
 //! - [`Plan`]: how many repetitions; [`Plan::measure`] runs every path once in each of them, in turn.
 //! - [`Measurements`]: a [`Series`] for each path, with medians, spreads and ratios.
+//! - [`TailPath`], [`TailPlan`]: single operations instead of loops, for the quantiles of a [`Tail`].
 //! - [`Budgets`]: ratios read from TOML; [`Budgets::hold`] turns measurements into a [`Report`].
 //!
 //! ```
@@ -41,6 +42,7 @@ mod path;
 mod plan;
 mod primitive;
 mod series;
+mod tail;
 mod team;
 
 pub use budget::{BudgetError, Budgets, Report, Row};
@@ -49,3 +51,4 @@ pub use path::HotPath;
 pub use plan::Plan;
 pub use primitive::Primitive;
 pub use series::{Measurements, Series};
+pub use tail::{Laps, Tail, TailPath, TailPlan};

@@ -4,13 +4,17 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use fusewire::{Retry, RetryConfig};
-use fusewire_harness::HotPath;
 
-use crate::suite::{Against, Bar, Entry, Suite, path_name};
+use crate::bar::{Against, Bar};
+use crate::column::Column;
+use crate::entry::{Body, Entry, Kind};
+use crate::suite::Suite;
 
-const FIRST_1T: &str = "first success 1T";
-const FIRST_2T: &str = "first success 2T";
-const COLUMNS: [&str; 2] = [FIRST_1T, FIRST_2T];
+const FIRST: &str = "first success";
+const FIRST_1T: Column = Column::new(FIRST, 1);
+const FIRST_2T: Column = Column::new(FIRST, 2);
+const COLUMNS: [Column; 4] = [FIRST_1T, FIRST_2T, Column::with_work(FIRST, 1), Column::with_work(FIRST, 2)];
+const TAILS: [Column; 2] = [FIRST_1T, FIRST_2T];
 
 const FUSEWIRE: &str = "fusewire, retry";
 const POLICY: &str = "fusewire, policy";
@@ -69,18 +73,36 @@ fn enter<P: Send + Sync + 'static>(
     });
     assert!(second && calls == 2, "{name}: did not try again");
 
-    let path = |column: &'static str| {
-        let policy = policy(DELAY);
-        let body = move |times: u64| {
-            for _ in 0..times {
-                if first(black_box(&policy)) {
-                    black_box(());
-                }
+    let mut calls = 0;
+    let once = run(&quick, &mut || {
+        calls += 1;
+        Ok(1)
+    });
+    assert!(once && calls == 1, "{name}: did not stop at a success");
+
+    Entry::new(name, Kind::of(name, true), COLUMNS, TAILS, |_| Called { policy: policy(DELAY), first, name })
+}
+
+/// A policy whose calls succeed at once.
+struct Called<P> {
+    policy: P,
+    first: fn(&P) -> bool,
+    name: &'static str,
+}
+
+impl<P: Send + Sync + 'static> Body for Called<P> {
+    #[inline(always)]
+    fn run(&self, times: u64, mut between: impl FnMut()) {
+        let mut succeeded = 0;
+        for _ in 0..times {
+            between();
+            if (self.first)(black_box(&self.policy)) {
+                black_box(());
+                succeeded += 1;
             }
-        };
-        HotPath::batch(path_name(name, column), body).threads(if column == FIRST_2T { 2 } else { 1 })
-    };
-    Entry { name, in_bars: true, paths: COLUMNS.into_iter().map(path).collect() }
+        }
+        assert_eq!(succeeded, times, "{} failed", self.name);
+    }
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "a call's result")]
@@ -106,7 +128,9 @@ fn waits(delay: Duration) -> impl Iterator<Item = Duration> {
 pub(crate) fn suite() -> Suite {
     use ::backon::BlockingRetryable as _;
     Suite {
+        name: "retry",
         columns: &COLUMNS,
+        tail_columns: &TAILS,
         entries: vec![
             enter(
                 FUSEWIRE,
@@ -138,8 +162,9 @@ pub(crate) fn suite() -> Suite {
                 |delay, call| ::retry::retry(waits(*delay), call).is_ok(),
                 |delay| ::retry::retry(waits(*delay), good).is_ok(),
             ),
+            Entry::floor(&COLUMNS, &TAILS),
         ],
         bars: &BARS,
-        notes: "every policy is built once, the waits of a call whenever the peer wants them".to_owned(),
+        notes: "every policy is built once, the waits of a call whenever the peer wants them",
     }
 }

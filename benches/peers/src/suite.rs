@@ -1,38 +1,27 @@
-//! What all suites have in common: who takes part, the table, and the bars.
+//! What all suites have in common: who takes part, in which columns, and how one run goes.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use fusewire::Clock;
-use fusewire_harness::{HotPath, Machine, Measurements, Plan, Primitive};
+use fusewire_harness::{HotPath, Plan, Primitive, Series, Tail, TailPath, TailPlan};
+
+use crate::bar::Bar;
+use crate::column::Column;
+use crate::data::{BarData, Quality, Row, Spread, SuiteData};
+use crate::entry::Entry;
 
 /// Contenders that do the same, and what we hold ourselves to among them.
 pub(crate) struct Suite {
-    /// What is compared.
-    pub(crate) columns: &'static [&'static str],
+    pub(crate) name: &'static str,
+    pub(crate) columns: &'static [Column],
+    /// The columns of which single operations are timed.
+    pub(crate) tail_columns: &'static [Column],
     pub(crate) entries: Vec<Entry>,
     pub(crate) bars: &'static [Bar],
     /// Printed below the table.
-    pub(crate) notes: String,
-}
-
-/// How a contender is entered: its name and its paths, one for each column that it has.
-pub(crate) struct Entry {
-    pub(crate) name: &'static str,
-    /// Whether it counts among the peers of a bar: whether it does the same as the others.
-    pub(crate) in_bars: bool,
-    pub(crate) paths: Vec<HotPath>,
-}
-
-impl Entry {
-    fn ours(&self) -> bool {
-        self.name.starts_with("fusewire")
-    }
-}
-
-/// The name of a contender's path in a column.
-pub(crate) fn path_name(contender: &str, column: &str) -> String {
-    format!("{contender}, {column}")
+    pub(crate) notes: &'static str,
 }
 
 /// One clock for all: its thread should be as idle here as in a program.
@@ -41,110 +30,107 @@ pub(crate) fn coarse() -> Clock {
     CLOCK.get_or_init(|| Clock::coarse(Duration::from_millis(1)).expect("a thread for the clock")).clone()
 }
 
-/// One promise: a path of ours takes at most `at_most` of another in the same column.
-pub(crate) struct Bar {
-    pub(crate) ours: &'static str,
-    pub(crate) column: &'static str,
-    pub(crate) against: Against,
-    pub(crate) at_most: f64,
+/// How much one run measures. Three runs of all suites should end within four minutes on a busy machine, so each
+/// suite has a third of a third of that.
+pub(crate) fn plan() -> Plan {
+    Plan { repetitions: 201, patience: Duration::from_secs(20), ..Plan::default() }
 }
 
-#[derive(Clone, Copy)]
-pub(crate) enum Against {
-    /// The fastest peer in that column.
-    FastestPeer,
-    /// Another row.
-    Row(&'static str),
-}
-
-/// How a bar was met.
-struct Verdict<'a> {
-    bar: &'a Bar,
-    against: &'a str,
-    ratio: f64,
-    disturbed: f64,
-}
-
-impl Verdict<'_> {
-    fn met(&self) -> bool {
-        self.ratio <= self.bar.at_most
-    }
-}
+pub(crate) const TAIL_PLAN: TailPlan = TailPlan { rounds: 200, patience: Duration::from_secs(6) };
 
 impl Suite {
-    /// Measures and prints; whether all bars were met.
-    pub(crate) fn run(&self) -> bool {
+    /// A place for the figures of runs.
+    pub(crate) fn blank(&self) -> SuiteData {
+        let rows = self.entries.iter().map(|entry| Row {
+            contender: entry.name.to_owned(),
+            kind: entry.kind,
+            cells: BTreeMap::new(),
+            tails: BTreeMap::new(),
+        });
+        let bars = self.bars.iter().map(|bar| BarData {
+            ours: bar.ours.to_owned(),
+            column: bar.column.to_string(),
+            against: bar.against.name().to_owned(),
+            at_most: bar.at_most,
+            runs: Vec::new(),
+        });
+        SuiteData {
+            name: self.name.to_owned(),
+            columns: self.columns.iter().map(|column| column.owned()).collect(),
+            tail_columns: self.tail_columns.iter().map(|column| column.owned()).collect(),
+            notes: self.notes.to_owned(),
+            runs: Vec::new(),
+            rows: rows.collect(),
+            primitives: BTreeMap::new(),
+            bars: bars.collect(),
+        }
+    }
+
+    /// Measures once more, and adds the figures to `data`.
+    pub(crate) fn run(&self, plan: &Plan, tail_plan: &TailPlan, data: &mut SuiteData) {
         let entered = self.entries.iter().flat_map(|entry| entry.paths.clone());
         let paths: Vec<HotPath> = Primitive::paths().into_iter().chain(entered).collect();
-        let measured = Plan::default().measure(&paths);
-        println!("{}\n{measured}", Machine::here());
-        println!("medians in ns per operation of each thread (p10..p90)\n");
-        self.print_table(&measured);
+        let measured = plan.measure(&paths);
 
-        let verdicts: Vec<Verdict> = self.bars.iter().map(|bar| self.judge(bar, &measured)).collect();
-        print_verdicts(&verdicts);
-        verdicts.iter().all(Verdict::met)
-    }
+        let entered: Vec<TailPath> = self.entries.iter().flat_map(|entry| entry.tails.clone()).collect();
+        let tails = tail_plan.measure(&entered);
 
-    fn print_table(&self, measured: &Measurements) {
-        print!("{:26}", "");
-        for column in self.columns {
-            print!("  {column:>24}");
-        }
-        println!();
-        for entry in &self.entries {
-            let mut row = format!("{:26}", entry.name);
+        for (entry, row) in self.entries.iter().zip(&mut data.rows) {
             for column in self.columns {
-                row += "  ";
-                row += &cell(measured, &path_name(entry.name, column));
+                let series = measured.get(&column.path_name(entry.name));
+                if let Some(spread) = series.and_then(Spread::of) {
+                    row.cells.entry(column.to_string()).or_default().push(spread);
+                }
             }
-            println!("{}", row.trim_end());
+            for column in self.tail_columns {
+                let name = column.path_name(entry.name);
+                if let Some(tail) = tails.iter().find(|tail| tail.name() == name) {
+                    row.tails.entry(column.to_string()).or_default().push(tail.into());
+                }
+            }
         }
-        println!("{}\n", self.notes);
         for primitive in Primitive::ALL {
-            println!("{:26}  {}", primitive.name(), cell(measured, primitive.name()));
+            let series = measured.get(primitive.name()).expect("primitives are measured");
+            data.primitives.entry(primitive.name().to_owned()).or_default().extend(Spread::of(series));
         }
-        println!();
+        for (bar, found) in self.bars.iter().zip(&mut data.bars) {
+            found.runs.extend(bar.judge(&self.entries, &measured));
+        }
+        data.runs.push(Quality {
+            repetitions: measured.iter().map(Series::repetitions).min().unwrap_or(0),
+            disturbed: measured.disturbed(),
+            disturbed_tails: tails.iter().map(Tail::disturbed).fold(0.0, f64::max),
+        });
     }
+}
 
-    /// Judges a bar by what was measured. Peers that do something else do not count.
-    fn judge<'a>(&'a self, bar: &'a Bar, measured: &Measurements) -> Verdict<'a> {
-        let series =
-            |name: &str| measured.get(&path_name(name, bar.column)).expect("what a bar names is measured");
-        let against = match bar.against {
-            Against::Row(name) => name,
-            Against::FastestPeer => {
-                let peers = self.entries.iter().filter(|entry| entry.in_bars && !entry.ours());
-                let medians = peers.map(|entry| (entry.name, series(entry.name).median()));
-                medians.min_by(|a, b| a.1.total_cmp(&b.1)).expect("there are peers").0
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Kind;
+
+    #[test]
+    fn each_run_adds_a_figure_to_every_cell() {
+        let suite = crate::retry::suite();
+        let plan = Plan { repetitions: 1, sample: Duration::from_micros(20), ..super::plan() };
+        let tail_plan = TailPlan { rounds: 1, ..TAIL_PLAN };
+        let mut data = suite.blank();
+        for _ in 0..2 {
+            suite.run(&plan, &tail_plan, &mut data);
+        }
+        assert_eq!((data.runs.len(), data.rows.len()), (2, suite.entries.len()));
+        for row in &data.rows {
+            for column in suite.columns.iter().filter(|column| column.work || row.kind != Kind::Floor) {
+                let figures = &row.cells[&column.to_string()];
+                assert_eq!(figures.len(), 2, "{}, {column}", row.contender);
+                assert!(figures.iter().all(|figure| figure.median > 0.0), "{}, {column}", row.contender);
             }
-        };
-        let (ours, theirs) = (series(bar.ours), series(against));
-        let disturbed = ours.disturbed().max(theirs.disturbed());
-        Verdict { bar, against, ratio: ours.ratio(theirs), disturbed }
-    }
-}
-
-fn cell(measured: &Measurements, path: &str) -> String {
-    let Some(series) = measured.get(path) else { return " ".repeat(24) };
-    let spread = format!("({:.1}..{:.1})", series.quantile(0.1), series.quantile(0.9));
-    format!("{:>8.2} {spread:>15}", series.median())
-}
-
-fn print_verdicts(verdicts: &[Verdict]) {
-    let widest = |text: fn(&Bar) -> &str| {
-        verdicts.iter().map(|verdict| text(verdict.bar).len()).max().unwrap_or_default()
-    };
-    let (columns, names) = (widest(|bar| bar.column), widest(|bar| bar.ours));
-    for verdict in verdicts {
-        let &Verdict { bar, against, ratio, disturbed } = verdict;
-        let Bar { ours, column, at_most, .. } = bar;
-        let word = if verdict.met() { "met" } else { "MISSED" };
-        print!("{word:6}  {column:columns$}  {ours:names$} takes {ratio:.3} of {against}, at most {at_most}");
-        if disturbed > 0.1 {
-            print!(" (weak: {:.0} % of the samples were disturbed)", disturbed * 100.0);
+            for column in suite.tail_columns {
+                let laps: Vec<u64> = row.tails[&column.to_string()].iter().map(|cell| cell.laps).collect();
+                assert_eq!(laps[0], laps[1], "{}, {column}", row.contender);
+                assert!(laps[0] > 1_000, "{}, {column}", row.contender);
+            }
         }
-        println!();
+        assert!(data.bars.iter().all(|bar| bar.runs.len() == 2));
     }
-    println!();
 }

@@ -1,11 +1,11 @@
 //! What a breaker must do to take part, and the checks and paths that are the same for all.
 
 use std::fmt;
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use fusewire_harness::HotPath;
-
-use crate::suite::{Entry, path_name};
+use crate::column::Column;
+use crate::entry::{Body, Entry, Kind};
 
 /// Consecutive failures after which every contender opens, or the nearest thing to it that it offers.
 pub(crate) const FAILURES: u32 = 5;
@@ -37,34 +37,67 @@ pub(crate) trait Contender: Send + Sync + 'static {
     /// A call that fails if it is let through; whether it was.
     fn fail(&self) -> bool;
 
-    /// The calls of one thread, for contenders that want a handle of the thread.
-    fn succeed_times(&self, iterations: u64) {
-        for _ in 0..iterations {
-            std::hint::black_box(std::hint::black_box(self).succeed());
+    /// The calls of one thread, each after `between`, for contenders that want a handle of the thread.
+    #[inline(always)]
+    fn succeed_times(&self, times: u64, mut between: impl FnMut()) {
+        for _ in 0..times {
+            between();
+            black_box(black_box(self).succeed());
         }
     }
 }
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// The columns of the table: state and threads.
-pub(crate) const COLUMNS: [&str; 4] = ["closed 1T", "closed 2T", "open 1T", "open 2T"];
+const CLOSED: &str = "closed";
+const OPEN: &str = "open";
+
+pub(crate) const CLOSED_1T: Column = Column::new(CLOSED, 1);
+pub(crate) const CLOSED_2T: Column = Column::new(CLOSED, 2);
+pub(crate) const OPEN_1T: Column = Column::new(OPEN, 1);
+pub(crate) const OPEN_2T: Column = Column::new(OPEN, 2);
+
+pub(crate) const COLUMNS: [Column; 8] = [
+    CLOSED_1T,
+    CLOSED_2T,
+    Column::with_work(CLOSED, 1),
+    Column::with_work(CLOSED, 2),
+    OPEN_1T,
+    OPEN_2T,
+    Column::with_work(OPEN, 1),
+    Column::with_work(OPEN, 2),
+];
+
+pub(crate) const TAILS: [Column; 4] = [CLOSED_1T, CLOSED_2T, OPEN_1T, OPEN_2T];
 
 /// Checks the contender, then builds a breaker of its own for each column.
 pub(crate) fn enter<C: Contender>(name: &'static str) -> Entry {
     check::<C>(name);
-    let path = |column: &str| {
+    let kind = Kind::of(name, C::FORGETS);
+    Entry::new(name, kind, COLUMNS, TAILS, |column| {
         let breaker = C::closed(HOUR);
-        let open = column.starts_with("open");
-        let threads = if column.ends_with("2T") { 2 } else { 1 };
-        if open {
+        let closed = column.case == CLOSED;
+        if !closed {
             trip(&breaker, name);
         }
-        assert_eq!(breaker.succeed(), !open, "{name} is not {column}");
-        HotPath::batch(path_name(name, column), move |iterations| breaker.succeed_times(iterations))
-            .threads(threads)
-    };
-    Entry { name, in_bars: C::FORGETS, paths: COLUMNS.into_iter().map(path).collect() }
+        Guarded { breaker, closed, name }
+    })
+}
+
+/// A breaker that stays in one state.
+struct Guarded<C> {
+    breaker: C,
+    closed: bool,
+    name: &'static str,
+}
+
+impl<C: Contender> Body for Guarded<C> {
+    #[inline(always)]
+    fn run(&self, times: u64, between: impl FnMut()) {
+        self.breaker.succeed_times(times, between);
+        // One more than counted: a sample has hundreds at least.
+        assert_eq!(self.breaker.succeed(), self.closed, "{} left its state", self.name);
+    }
 }
 
 /// A number counts only for a breaker that breaks: it must trip, refuse, and come back.

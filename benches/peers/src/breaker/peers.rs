@@ -251,9 +251,11 @@ impl Contender for TowerResilience {
         Self::call(&mut self.0.clone(), false).is_err_and(|error| !error.is_circuit_open())
     }
 
-    fn succeed_times(&self, iterations: u64) {
+    #[inline(always)]
+    fn succeed_times(&self, times: u64, mut between: impl FnMut()) {
         let mut service = self.0.clone(); // what a server does for each connection
-        for _ in 0..iterations {
+        for _ in 0..times {
+            between();
             black_box(Self::call(black_box(&mut service), true).is_ok());
         }
     }

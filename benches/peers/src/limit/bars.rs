@@ -1,7 +1,8 @@
 //! What we hold our limiter to beside the peers.
 
 use super::contender::{ALLOW_1T, ALLOW_2T, ALLOW_WORK_2T, DENY_1T, DENY_2T};
-use crate::suite::{Against, Bar};
+use crate::bar::{Against, Bar};
+use crate::column::Column;
 
 pub(crate) const PRECISE: &str = "fusewire";
 pub(crate) const COARSE: &str = "fusewire, coarse clock";
@@ -9,7 +10,7 @@ pub(crate) const GIVEN: &str = "fusewire, given time";
 pub(crate) const LEASE: &str = "fusewire, lease of 256";
 pub(crate) const GOVERNOR: &str = "governor";
 
-const fn bar(ours: &'static str, column: &'static str, at_most: f64) -> Bar {
+const fn bar(ours: &'static str, column: Column, at_most: f64) -> Bar {
     Bar { ours, column, against: Against::Row(GOVERNOR), at_most }
 }
 

@@ -3,10 +3,8 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use fusewire_harness::HotPath;
-
-use super::work;
-use crate::suite::{Entry, path_name};
+use crate::column::Column;
+use crate::entry::{Body, Entry, Kind};
 
 /// So many permits in such a time, and so many at once.
 #[derive(Clone, Copy)]
@@ -40,7 +38,7 @@ pub(crate) trait Contender: Send + Sync + 'static {
     /// Asks so often, each time after `between`; how many permits were given. For contenders that want a handle
     /// of the thread, or to be told the time. `ADDED` as for [`count`].
     #[inline(always)]
-    fn take_times<const ADDED: bool>(&self, times: u64, between: impl Fn()) -> u64 {
+    fn take_times<const ADDED: bool>(&self, times: u64, mut between: impl FnMut()) -> u64 {
         count::<ADDED>(times, || {
             between();
             black_box(self).take()
@@ -64,45 +62,66 @@ pub(crate) fn count<const ADDED: bool>(times: u64, mut take: impl FnMut() -> boo
     given
 }
 
-pub(crate) const ALLOW_1T: &str = "allow 1T";
-pub(crate) const ALLOW_2T: &str = "allow 2T";
-pub(crate) const ALLOW_WORK_2T: &str = "allow 2T + work";
-pub(crate) const DENY_1T: &str = "deny 1T";
-pub(crate) const DENY_2T: &str = "deny 2T";
-
+const ALLOW: &str = "allow";
+const DENY: &str = "deny";
 /// Without a branch on the answer.
-const DENY_ADDED_1T: &str = "deny 1T, added up";
+const DENY_ADDED: &str = "deny, added up,";
 
-pub(crate) const COLUMNS: [&str; 6] = [ALLOW_1T, ALLOW_2T, ALLOW_WORK_2T, DENY_1T, DENY_2T, DENY_ADDED_1T];
+pub(crate) const ALLOW_1T: Column = Column::new(ALLOW, 1);
+pub(crate) const ALLOW_2T: Column = Column::new(ALLOW, 2);
+pub(crate) const ALLOW_WORK_2T: Column = Column::with_work(ALLOW, 2);
+pub(crate) const DENY_1T: Column = Column::new(DENY, 1);
+pub(crate) const DENY_2T: Column = Column::new(DENY, 2);
 
-/// Checks the contender, then builds a limiter of its own for each column. Each sample looks at its answers:
-/// an `allow` that refused once is no measurement.
+pub(crate) const COLUMNS: [Column; 9] = [
+    ALLOW_1T,
+    ALLOW_2T,
+    Column::with_work(ALLOW, 1),
+    ALLOW_WORK_2T,
+    DENY_1T,
+    DENY_2T,
+    Column::with_work(DENY, 1),
+    Column::with_work(DENY, 2),
+    Column::new(DENY_ADDED, 1),
+];
+
+pub(crate) const TAILS: [Column; 4] = [ALLOW_1T, ALLOW_2T, DENY_1T, DENY_2T];
+
+/// Checks the contender, then builds a limiter of its own for each column.
 pub(crate) fn enter<C: Contender>(name: &'static str) -> Entry {
     check::<C>(name);
-    let path = |column: &'static str| {
-        let denies = column.starts_with("deny");
-        let limiter = C::new(if denies { SCARCE } else { PLENTY });
-        if denies {
+    let kind = Kind::of(name, C::SHARED);
+    let fits = |column: &Column| C::SHARED || column.threads == 1;
+    let (columns, tails) = (COLUMNS.into_iter().filter(fits), TAILS.into_iter().filter(fits));
+    Entry::new(name, kind, columns, tails, |column| {
+        let allows = column.case == ALLOW;
+        let limiter = C::new(if allows { PLENTY } else { SCARCE });
+        if !allows {
             assert!(limiter.take(), "{name}: no first permit");
         }
-        let path = path_name(name, column);
-        let body = move |iterations: u64, given: u64| {
-            assert_eq!(given, if denies { 0 } else { iterations }, "{name}: {column}");
-        };
-        let path = if column == ALLOW_WORK_2T {
-            let rounds = work::rounds();
-            HotPath::batch(path, move |times| {
-                body(times, limiter.take_times::<false>(times, || work::run(rounds)));
-            })
-        } else if column == DENY_ADDED_1T {
-            HotPath::batch(path, move |times| body(times, limiter.take_times::<true>(times, || ())))
+        Asked { limiter, allows, added: column.case == DENY_ADDED, name }
+    })
+}
+
+/// A limiter that always gives the same answer.
+struct Asked<C> {
+    limiter: C,
+    allows: bool,
+    added: bool,
+    name: &'static str,
+}
+
+impl<C: Contender> Body for Asked<C> {
+    /// Each sample looks at its answers: an `allow` that refused once is no measurement.
+    #[inline(always)]
+    fn run(&self, times: u64, between: impl FnMut()) {
+        let given = if self.added {
+            self.limiter.take_times::<true>(times, between)
         } else {
-            HotPath::batch(path, move |times| body(times, limiter.take_times::<false>(times, || ())))
+            self.limiter.take_times::<false>(times, between)
         };
-        path.threads(if column.contains("2T") { 2 } else { 1 })
-    };
-    let columns = COLUMNS.into_iter().filter(|column| C::SHARED || column.contains("1T"));
-    Entry { name, in_bars: C::SHARED, paths: columns.map(path).collect() }
+        assert_eq!(given, if self.allows { times } else { 0 }, "{} gave another answer", self.name);
+    }
 }
 
 /// A number counts only for a limiter that limits: it must give its burst, refuse, and refill at its rate.

@@ -66,7 +66,7 @@ impl Contender for Given {
     }
 
     #[inline(always)]
-    fn take_times<const ADDED: bool>(&self, times: u64, between: impl Fn()) -> u64 {
+    fn take_times<const ADDED: bool>(&self, times: u64, mut between: impl FnMut()) -> u64 {
         let mut now = self.now.load(Ordering::Relaxed);
         let given = count::<ADDED>(times, || {
             between();
@@ -99,7 +99,7 @@ impl Contender for Lease {
     }
 
     #[inline(always)]
-    fn take_times<const ADDED: bool>(&self, times: u64, between: impl Fn()) -> u64 {
+    fn take_times<const ADDED: bool>(&self, times: u64, mut between: impl FnMut()) -> u64 {
         let mut lease = self.bucket.lease_handle(self.batch).expect("a batch that fits");
         count::<ADDED>(times, || {
             between();

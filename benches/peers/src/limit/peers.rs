@@ -159,7 +159,7 @@ impl Contender for BetterBucketGiven {
     }
 
     #[inline(always)]
-    fn take_times<const ADDED: bool>(&self, times: u64, between: impl Fn()) -> u64 {
+    fn take_times<const ADDED: bool>(&self, times: u64, mut between: impl FnMut()) -> u64 {
         let mut now = Duration::from_nanos(self.now.load(Ordering::Relaxed));
         let given = count::<ADDED>(times, || {
             between();
