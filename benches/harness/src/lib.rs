@@ -36,16 +36,24 @@
 )]
 
 mod budget;
+mod canary;
+mod command;
+mod count;
+mod docket;
+mod gate;
 mod machine;
 mod path;
 mod plan;
 mod primitive;
+mod report;
 mod series;
 mod team;
 
-pub use budget::{BudgetError, Budgets, Report, Row};
+pub use budget::{BudgetError, Budgets};
+pub use gate::{Gate, Verdict};
 pub use machine::Machine;
 pub use path::HotPath;
 pub use plan::Plan;
 pub use primitive::Primitive;
+pub use report::{Finding, Report, Row};
 pub use series::{Measurements, Series};
