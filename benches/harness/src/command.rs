@@ -4,7 +4,7 @@
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Command {
     pub(crate) task: Task,
-    /// Parts of names. None stands for all paths.
+    /// Parts of names, or whole ones after a `=`. None stands for all paths.
     parts: Vec<String>,
 }
 
@@ -58,7 +58,10 @@ impl Command {
 
     /// Whether the path is among those that were asked for.
     pub(crate) fn wants(&self, name: &str) -> bool {
-        self.parts.is_empty() || self.parts.iter().any(|part| name.contains(part.as_str()))
+        let fits = |part: &String| {
+            part.strip_prefix('=').map_or(name.contains(part.as_str()), |whole| name == whole)
+        };
+        self.parts.is_empty() || self.parts.iter().any(fits)
     }
 
     /// The parts of names that were given, for a message.
@@ -96,6 +99,8 @@ mod tests {
             command.wants("closed, call") && command.wants("lease of a bucket") && !command.wants("open")
         );
         assert_eq!(command.parts(), "closed or bucket");
+        let command = parse("=closed --bench").expect("valid");
+        assert!(command.wants("closed") && !command.wants("closed, call"));
         assert!(parse("--bench").expect("valid").wants("anything"));
         // A test runner's filter is not about paths.
         assert!(parse("closed").expect("valid").wants("open"));

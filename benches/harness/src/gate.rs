@@ -133,7 +133,8 @@ impl Gate {
     /// - `--bench`, which `cargo bench` passes: measures, prints one table, writes the JSON. 0 if all paths keep to
     ///   their budgets, 1 if one is over, 2 if the machine was too noisy to say. What is over, and of what nothing
     ///   can be said, is named on standard error.
-    /// - `--bench NAME...`: the same for the paths whose names contain one of these, with all they are compared with.
+    /// - `--bench NAME...`: the same for the paths whose names contain one of these, or are what follows a `=`, with
+    ///   all they are compared with.
     /// - `--count TIMES [NAME...]`: runs the paths as `ci/instructions` wants them.
     /// - neither, as `cargo test` calls it: runs each path once and only checks that budgets and paths fit.
     ///
