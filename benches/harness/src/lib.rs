@@ -5,7 +5,8 @@
 //! most 5 ns", and it holds on a laptop as on a server.
 //!
 //! - [`HotPath`]: a named operation and how many threads run it at once.
-//! - [`Primitive`]: what paths are compared with: a relaxed load, a `fetch_add`, a TSC read, a mutex.
+//! - [`Gate`]: paths and budgets as a program: it measures, prints a table, writes JSON and exits with 0, 1 or 2.
+//! - [`Primitive`]: what paths are compared with: a relaxed load, a `fetch_add`, an exchange, a TSC read, a mutex.
 //! - [`Plan`]: how many repetitions; [`Plan::measure`] runs every path once in each of them, in turn.
 //! - [`Measurements`]: a [`Series`] for each path, with medians, spreads and ratios.
 //! - [`Budgets`]: ratios read from TOML; [`Budgets::hold`] turns measurements into a [`Report`].
@@ -27,8 +28,8 @@
 //! ```
 //!
 //! Interleaving makes drift (clock frequency, a noisy neighbour) hit all paths alike, and a ratio is the median
-//! of the ratios within repetitions. Samples are short, so that on a busy machine most of them are not
-//! preempted and the median is a clean one.
+//! of the ratios within repetitions. Samples during which a thread was preempted, or shared its core, are thrown away and
+//! counted.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
