@@ -1,12 +1,11 @@
-//! Budgets as ratios, and the report that holds measurements to them.
+//! Budgets as ratios, and how they fit what is measured.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 
-use serde_json::{Value, json};
-
 use crate::primitive::Primitive;
+use crate::report::{Report, Row};
 use crate::series::Measurements;
 
 /// The most that each path may cost, as a multiple of a primitive or of another path.
@@ -18,17 +17,30 @@ use crate::series::Measurements;
 /// ["closed, success, windowed"]
 /// fetch_add = 3.0
 /// "closed, success" = 2.0     # at most twice the plain path
+///
+/// ["hung calls, two threads"]
+/// fetch_add = 90.0
+/// rough = true                # contended: how much depends on which cores the threads are given
 /// ```
+///
+/// A rough path keeps to its budget by its median alone. Any other has to agree with itself: see
+/// [`Finding`](crate::Finding).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Budgets {
-    by_path: BTreeMap<String, BTreeMap<String, f64>>,
+    by_path: BTreeMap<String, Limits>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Limits {
+    by_unit: BTreeMap<String, f64>,
+    rough: bool,
 }
 
 /// Why budgets could not be read or do not fit what was measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BudgetError {
-    /// The text is not TOML, or holds something other than `[path]` tables of positive numbers.
+    /// The text is not TOML, or holds something other than `[path]` tables of positive numbers and `rough`.
     Unreadable(String),
     /// A budget names a path, or a unit, that was not measured.
     NotMeasured(String),
@@ -49,22 +61,19 @@ impl fmt::Display for BudgetError {
 impl Error for BudgetError {}
 
 impl Budgets {
-    /// Reads budgets from TOML: a table for each path, in it a limit for each unit.
+    /// Reads budgets from TOML: a table for each path, in it a limit for each unit, and whether it is `rough`.
     ///
     /// # Errors
     ///
     /// [`BudgetError::Unreadable`] if the text is something else.
     pub fn parse(text: &str) -> Result<Self, BudgetError> {
-        let by_path: BTreeMap<String, BTreeMap<String, f64>> =
+        let tables: BTreeMap<String, toml::Table> =
             toml::from_str(text).map_err(|error| BudgetError::Unreadable(error.to_string()))?;
-        for (path, limits) in &by_path {
-            if let Some((unit, limit)) =
-                limits.iter().find(|(_, limit)| !(limit.is_finite() && **limit > 0.0))
-            {
-                return Err(BudgetError::Unreadable(format!(
-                    "{path:?} of {unit:?} is {limit}, not a positive number"
-                )));
-            }
+        let mut by_path = BTreeMap::new();
+        for (path, table) in tables {
+            let limits =
+                Limits::read(table).map_err(|why| BudgetError::Unreadable(format!("[{path:?}] {why}")))?;
+            by_path.insert(path, limits);
         }
         Ok(Self { by_path })
     }
@@ -76,141 +85,69 @@ impl Budgets {
     /// If a budget names something that was not measured, or a path other than a [`Primitive`] has no budget: a
     /// gate must not pass because nobody looked.
     pub fn hold(&self, measured: &Measurements) -> Result<Report, BudgetError> {
-        if let Some(path) = self.by_path.keys().find(|path| measured.get(path).is_none()) {
-            return Err(BudgetError::NotMeasured(path.clone()));
+        self.fit(measured.iter().map(crate::Series::name))?;
+        Ok(Report::new(measured.primitives(), self.judge(measured, |_| true)))
+    }
+
+    /// Whether all that is named has been measured, and all that is measured has a budget.
+    pub(crate) fn fit<'a>(&self, measured: impl Iterator<Item = &'a str>) -> Result<(), BudgetError> {
+        let names: BTreeSet<&str> = measured.collect();
+        let units = self.by_path.values().flat_map(|limits| limits.by_unit.keys());
+        if let Some(name) = self.by_path.keys().chain(units).find(|name| !names.contains(name.as_str())) {
+            return Err(BudgetError::NotMeasured(name.clone()));
         }
+        match names.iter().find(|name| !Primitive::is_named(name) && self.units(name).next().is_none()) {
+            Some(name) => Err(BudgetError::NoBudget((*name).to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// What the path is compared with.
+    pub(crate) fn units(&self, path: &str) -> impl Iterator<Item = &str> {
+        self.by_path.get(path).into_iter().flat_map(|limits| limits.by_unit.keys().map(String::as_str))
+    }
+
+    /// A row for each path that is `wanted` and each of its units, where both were measured.
+    pub(crate) fn judge(&self, measured: &Measurements, wanted: impl Fn(&str) -> bool) -> Vec<Row> {
         let mut rows = Vec::new();
-        for series in measured.iter() {
-            if Primitive::ALL.iter().any(|primitive| primitive.name() == series.name()) {
-                continue;
-            }
-            let limits = self.by_path.get(series.name()).filter(|limits| !limits.is_empty());
-            for (unit, &budget) in limits.ok_or_else(|| BudgetError::NoBudget(series.name().to_owned()))? {
-                let of = measured.get(unit).ok_or_else(|| BudgetError::NotMeasured(unit.clone()))?;
-                rows.push(Row {
-                    path: series.name().to_owned(),
-                    nanoseconds: series.median(),
-                    spread: (series.quantile(0.1), series.quantile(0.9)),
-                    unit: unit.clone(),
-                    ratio: series.ratio(of),
-                    budget,
-                });
+        for series in measured.iter().filter(|series| wanted(series.name())) {
+            let Some(limits) = self.by_path.get(series.name()) else { continue };
+            for (unit, &budget) in &limits.by_unit {
+                rows.extend(measured.get(unit).map(|of| Row::new(series, of, budget, limits.rough)));
             }
         }
-        let units = Primitive::ALL.iter().filter_map(|primitive| measured.get(primitive.name()));
-        Ok(Report { units: units.map(|unit| (unit.name().to_owned(), unit.median())).collect(), rows })
+        rows
     }
 }
 
-/// One path held to one limit.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Row {
-    /// The path's name.
-    pub path: String,
-    /// Its median, in nanoseconds per operation of one thread.
-    pub nanoseconds: f64,
-    /// What a tenth and nine tenths of its samples do not exceed.
-    pub spread: (f64, f64),
-    /// What it is compared with.
-    pub unit: String,
-    /// How often that unit it took.
-    pub ratio: f64,
-    /// How often it may.
-    pub budget: f64,
-}
-
-impl Row {
-    /// The share of the budget that is left; negative when it is overspent.
-    pub fn margin(&self) -> f64 {
-        1.0 - self.ratio / self.budget
-    }
-
-    /// Whether the path kept to its budget.
-    pub fn holds(&self) -> bool {
-        self.ratio <= self.budget
-    }
-}
-
-/// Every path beside its budgets. Displays as an aligned table.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Report {
-    units: Vec<(String, f64)>,
-    rows: Vec<Row>,
-}
-
-impl Report {
-    /// All rows, in the order in which the paths were measured.
-    pub fn rows(&self) -> &[Row] {
-        &self.rows
-    }
-
-    /// The rows that are over budget.
-    pub fn over(&self) -> Vec<&Row> {
-        self.rows.iter().filter(|row| !row.holds()).collect()
-    }
-
-    /// The report as JSON.
-    pub fn to_json(&self) -> Value {
-        let units: Vec<Value> =
-            self.units.iter().map(|(name, nanoseconds)| json!({ "unit": name, "ns": nanoseconds })).collect();
-        let rows: Vec<Value> = self
-            .rows
-            .iter()
-            .map(|row| {
-                json!({
-                    "path": row.path, "ns": row.nanoseconds, "ns_p10": row.spread.0, "ns_p90": row.spread.1,
-                    "unit": row.unit, "ratio": row.ratio, "budget": row.budget, "margin": row.margin(),
-                    "holds": row.holds(),
-                })
-            })
-            .collect();
-        json!({ "units": units, "rows": rows })
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names =
-            self.rows.iter().map(|row| row.path.len()).chain(self.units.iter().map(|unit| unit.0.len()));
-        let path = names.max().unwrap_or(0).max("path".len());
-        let unit = self.rows.iter().map(|row| row.unit.len()).max().unwrap_or(0).max("unit".len());
-        writeln!(
-            f,
-            "{:path$}  {:>8}  {:unit$}  {:>7}  {:>7}  {:>7}",
-            "path", "ns", "unit", "ratio", "budget", "margin"
-        )?;
-        for (name, nanoseconds) in &self.units {
-            writeln!(f, "{name:path$}  {nanoseconds:>8.2}")?;
+impl Limits {
+    fn read(table: toml::Table) -> Result<Self, String> {
+        let mut limits = Self::default();
+        for (key, value) in table {
+            match (key.as_str(), number(&value)) {
+                ("rough", _) => {
+                    limits.rough = value.as_bool().ok_or("rough is neither true nor false")?;
+                }
+                (_, Some(limit)) if limit.is_finite() && limit > 0.0 => _ = limits.by_unit.insert(key, limit),
+                (_, Some(limit)) => return Err(format!("{key:?} is {limit}, not a positive number")),
+                (_, None) => return Err(format!("{key:?} is a {}, not a positive number", value.type_str())),
+            }
         }
-        for row in &self.rows {
-            let verdict = if row.holds() { "" } else { "  OVER BUDGET" };
-            writeln!(
-                f,
-                "{:path$}  {:>8.2}  {:unit$}  {:>7.2}  {:>7.2}  {:>6.0}%{verdict}",
-                row.path,
-                row.nanoseconds,
-                row.unit,
-                row.ratio,
-                row.budget,
-                row.margin() * 100.0,
-            )?;
-        }
-        Ok(())
+        Ok(limits)
     }
+}
+
+fn number(value: &toml::Value) -> Option<f64> {
+    value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::path::HotPath;
-    use crate::plan::Plan;
+    use crate::series::tests::{measurements, series};
 
     fn measured() -> Measurements {
-        let sleepless = |spins: u32| move || (0..spins).for_each(|_| std::hint::spin_loop());
-        let paths = [HotPath::new("short", sleepless(10)), HotPath::new("long", sleepless(1000))];
-        Plan { repetitions: 5, sample: Duration::from_micros(100), ..Plan::default() }.measure(&paths)
+        measurements(vec![series("short", &[1.0; 40]), series("long", &[9.0; 40])])
     }
 
     #[test]
@@ -220,27 +157,41 @@ mod tests {
         let over: Vec<&str> = report.over().iter().map(|row| row.path.as_str()).collect();
         assert_eq!(over, ["long"]);
         assert!(report.to_string().contains("OVER BUDGET"));
-        assert_eq!(report.to_json()["rows"][1]["holds"], false);
+        assert_eq!(report.to_json()["rows"][1]["finding"], "over budget");
     }
 
     #[test]
     fn a_path_without_a_budget_fails_the_gate() {
-        let budgets = Budgets::parse("[long]\nshort = 2000.0").expect("valid");
-        assert_eq!(budgets.hold(&measured()), Err(BudgetError::NoBudget("short".into())));
+        for text in ["[long]\nshort = 2000", "[long]\nshort = 1.0\n[short]\nrough = true"] {
+            let budgets = Budgets::parse(text).expect("valid");
+            assert_eq!(budgets.hold(&measured()), Err(BudgetError::NoBudget("short".into())), "{text}");
+        }
     }
 
     #[test]
     fn a_budget_for_nothing_fails_the_gate() {
-        let budgets = Budgets::parse("[gone]\nshort = 2.0").expect("valid");
-        assert_eq!(budgets.hold(&measured()), Err(BudgetError::NotMeasured("gone".into())));
-        let budgets = Budgets::parse("[long]\ngone = 2.0\n[short]\nlong = 1.0").expect("valid");
-        assert_eq!(budgets.hold(&measured()), Err(BudgetError::NotMeasured("gone".into())));
+        for text in ["[gone]\nshort = 2.0", "[long]\ngone = 2.0\n[short]\nlong = 1.0"] {
+            let budgets = Budgets::parse(text).expect("valid");
+            assert_eq!(budgets.hold(&measured()), Err(BudgetError::NotMeasured("gone".into())), "{text}");
+        }
     }
 
     #[test]
     fn a_budget_must_be_a_positive_number() {
-        for text in ["[a]\nb = 0.0", "[a]\nb = -1.0", "[a]\nb = nan", "[a]\nb = \"2\"", "a = 2.0", "["] {
+        let bad =
+            ["[a]\nb = 0.0", "[a]\nb = -1", "[a]\nb = nan", "[a]\nb = inf", "[a]\nb = \"2\"", "a = 2.0", "["];
+        for text in bad.into_iter().chain(["[a]\nrough = 1", "[a]\nb = true"]) {
             assert!(matches!(Budgets::parse(text), Err(BudgetError::Unreadable(_))), "{text}");
         }
+        let error = Budgets::parse("[a]\nb = -1").expect_err("negative").to_string();
+        assert_eq!(error, "budgets cannot be read: [\"a\"] \"b\" is -1, not a positive number");
+    }
+
+    #[test]
+    fn what_a_path_is_compared_with_is_its_units() {
+        let budgets =
+            Budgets::parse("[a]\nfetch_add = 2\nb = 1.5\nrough = true\n[b]\ntsc = 1").expect("valid");
+        assert_eq!(budgets.units("a").collect::<Vec<_>>(), ["b", "fetch_add"]);
+        assert_eq!(budgets.units("gone").count(), 0);
     }
 }

@@ -5,7 +5,8 @@
 //! most 5 ns", and it holds on a laptop as on a server.
 //!
 //! - [`HotPath`]: a named operation and how many threads run it at once.
-//! - [`Primitive`]: what paths are compared with: a relaxed load, a `fetch_add`, a TSC read, a mutex.
+//! - [`Gate`]: paths and budgets as a program: it measures, prints a table, writes JSON and exits with 0, 1 or 2.
+//! - [`Primitive`]: what paths are compared with: a relaxed load, a `fetch_add`, an exchange, a TSC read, a mutex.
 //! - [`Plan`]: how many repetitions; [`Plan::measure`] runs every path once in each of them, in turn.
 //! - [`Measurements`]: a [`Series`] for each path, with medians, spreads and ratios.
 //! - [`TailPath`], [`TailPlan`]: single operations instead of loops, for the quantiles of a [`Tail`].
@@ -28,8 +29,8 @@
 //! ```
 //!
 //! Interleaving makes drift (clock frequency, a noisy neighbour) hit all paths alike, and a ratio is the median
-//! of the ratios within repetitions. Samples are short, so that on a busy machine most of them are not
-//! preempted and the median is a clean one.
+//! of the ratios within repetitions. Samples during which a thread was preempted, or shared its core, are thrown away and
+//! counted.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -37,18 +38,26 @@
 )]
 
 mod budget;
+mod canary;
+mod command;
+mod count;
+mod docket;
+mod gate;
 mod machine;
 mod path;
 mod plan;
 mod primitive;
+mod report;
 mod series;
 mod tail;
 mod team;
 
-pub use budget::{BudgetError, Budgets, Report, Row};
+pub use budget::{BudgetError, Budgets};
+pub use gate::{Gate, Verdict};
 pub use machine::Machine;
 pub use path::HotPath;
 pub use plan::Plan;
 pub use primitive::Primitive;
+pub use report::{Finding, Report, Row};
 pub use series::{Measurements, Series};
 pub use tail::{Laps, Tail, TailPath, TailPlan};

@@ -12,8 +12,10 @@ use crate::path::HotPath;
 pub enum Primitive {
     /// `relaxed_load`: one atomic load.
     RelaxedLoad,
-    /// `fetch_add`: an atomic addition on a cache line of its own.
+    /// `fetch_add`: an atomic addition to a stripe, a cache line that no other thread writes.
     FetchAdd,
+    /// `cas`: a load and a compare-and-exchange of what it read, on such a line too.
+    Cas,
     /// `tsc`: the unscaled read of the processor's time stamp counter (`quanta`'s raw reading).
     Tsc,
     /// `mutex`: `std::sync::Mutex`, locked, written through and unlocked.
@@ -22,16 +24,22 @@ pub enum Primitive {
 
 impl Primitive {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::RelaxedLoad, Self::FetchAdd, Self::Tsc, Self::Mutex];
+    pub const ALL: [Self; 5] = [Self::RelaxedLoad, Self::FetchAdd, Self::Cas, Self::Tsc, Self::Mutex];
 
     /// The name that budgets use.
     pub const fn name(self) -> &'static str {
         match self {
             Self::RelaxedLoad => "relaxed_load",
             Self::FetchAdd => "fetch_add",
+            Self::Cas => "cas",
             Self::Tsc => "tsc",
             Self::Mutex => "mutex",
         }
+    }
+
+    /// Whether a path of that name is one of them.
+    pub(crate) fn is_named(name: &str) -> bool {
+        Self::ALL.iter().any(|primitive| primitive.name() == name)
     }
 
     /// The path that times it.
@@ -44,6 +52,13 @@ impl Primitive {
             Self::FetchAdd => {
                 let word = Box::new(CachePadded::new(AtomicU64::new(1)));
                 HotPath::new(self.name(), move || word.fetch_add(1, Relaxed))
+            }
+            Self::Cas => {
+                let word = Box::new(CachePadded::new(AtomicU64::new(1)));
+                HotPath::new(self.name(), move || {
+                    let seen = word.load(Relaxed);
+                    word.compare_exchange(seen, seen.wrapping_add(1), Relaxed, Relaxed)
+                })
             }
             Self::Tsc => {
                 let clock = quanta::Clock::new();

@@ -2,30 +2,43 @@
 
 use std::fmt;
 
+use crate::canary::Canary;
+use crate::primitive::Primitive;
 use crate::team::Sample;
 
-/// The samples of one path, one a repetition, in nanoseconds per operation.
+/// The samples of one path, in nanoseconds per operation: of each repetition one, or none where all that were taken
+/// had to be thrown away.
 #[derive(Debug, Clone)]
 pub struct Series {
     name: String,
     threads: usize,
-    samples: Vec<f64>,
-    disturbed: usize,
+    samples: Vec<Option<f64>>,
+    /// The sample of the repetition that has not ended.
+    kept: Option<f64>,
+    waited: usize,
+    shared: usize,
 }
 
 impl Series {
-    pub(crate) fn new(name: &str, threads: usize, repetitions: usize) -> Self {
-        Self { name: name.to_owned(), threads, samples: Vec::with_capacity(repetitions), disturbed: 0 }
+    pub(crate) fn new(name: &str, threads: usize) -> Self {
+        Self { name: name.to_owned(), threads, samples: Vec::new(), kept: None, waited: 0, shared: 0 }
     }
 
-    pub(crate) fn push(&mut self, sample: &Sample) {
-        self.samples.push(sample.nanoseconds);
-        self.disturbed += usize::from(sample.disturbed);
+    /// Keeps a sample for this repetition, or throws it away and counts why. Whether it was kept.
+    pub(crate) fn take(&mut self, sample: &Sample, canary: &mut Canary) -> bool {
+        let shared = canary.is_shared(sample.look);
+        if sample.waited {
+            self.waited += 1;
+        } else if shared {
+            self.shared += 1;
+        } else {
+            self.kept = Some(sample.nanoseconds);
+        }
+        self.kept.is_some()
     }
 
-    /// The share of the samples during which a thread had to wait for a core, in spite of all retries.
-    pub fn disturbed(&self) -> f64 {
-        self.disturbed as f64 / self.samples.len().max(1) as f64
+    pub(crate) fn end_repetition(&mut self) {
+        self.samples.push(self.kept.take());
     }
 
     /// The path's name.
@@ -38,30 +51,60 @@ impl Series {
         self.threads
     }
 
-    /// How many samples there are: fewer than planned if patience ran out.
+    /// How many repetitions there were.
     pub fn repetitions(&self) -> usize {
         self.samples.len()
     }
 
-    /// The median, in nanoseconds per operation of one thread.
+    /// How many of them have an undisturbed sample.
+    pub fn kept(&self) -> usize {
+        self.samples.iter().flatten().count()
+    }
+
+    /// The share of the repetitions that have none.
+    pub fn disturbed(&self) -> f64 {
+        1.0 - self.kept() as f64 / self.repetitions().max(1) as f64
+    }
+
+    /// How many samples were thrown away because a thread had to wait for a core: it was preempted.
+    pub fn waited(&self) -> usize {
+        self.waited
+    }
+
+    /// How many samples were thrown away because a thread shared its core with something else that was busy.
+    pub fn shared(&self) -> usize {
+        self.shared
+    }
+
+    /// The median, in nanoseconds per operation of one thread. Not a number if no sample was kept.
     pub fn median(&self) -> f64 {
-        quantile(&self.samples, 0.5)
+        self.quantile(0.5)
     }
 
     /// The sample that a share `q` of all samples does not exceed: how noisy the run was.
     pub fn quantile(&self, q: f64) -> f64 {
-        quantile(&self.samples, q)
+        quantile(self.samples.iter().flatten().copied(), q)
     }
 
     /// How often `of` this path takes: the median of the ratios within repetitions.
     pub fn ratio(&self, of: &Self) -> f64 {
-        let ratios: Vec<f64> = self.samples.iter().zip(&of.samples).map(|(own, other)| own / other).collect();
-        quantile(&ratios, 0.5)
+        median(&self.ratios(of))
+    }
+
+    /// The ratios of those repetitions that have both samples, in the order in which they were measured.
+    pub fn ratios(&self, of: &Self) -> Vec<f64> {
+        let pairs = self.samples.iter().zip(&of.samples);
+        pairs.filter_map(|(own, other)| Some((*own)? / (*other)?)).collect()
     }
 }
 
-fn quantile(samples: &[f64], q: f64) -> f64 {
-    let mut sorted = samples.to_vec();
+/// The median; of nothing, not a number.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    quantile(values.iter().copied(), 0.5)
+}
+
+fn quantile(values: impl Iterator<Item = f64>, q: f64) -> f64 {
+    let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
     let last = sorted.len().saturating_sub(1) as f64;
     sorted.get((last * q.clamp(0.0, 1.0)).round() as usize).copied().unwrap_or(f64::NAN)
@@ -71,10 +114,11 @@ fn quantile(samples: &[f64], q: f64) -> f64 {
 #[derive(Debug, Clone)]
 pub struct Measurements {
     series: Vec<Series>,
+    canary: f64,
 }
 
 impl Measurements {
-    pub(crate) fn new(series: Vec<Series>) -> Self {
+    pub(crate) fn new(series: Vec<Series>, canary: f64) -> Self {
         for (index, one) in series.iter().enumerate() {
             assert!(
                 series[..index].iter().all(|other| other.name != one.name),
@@ -82,7 +126,7 @@ impl Measurements {
                 one.name
             );
         }
-        Self { series }
+        Self { series, canary }
     }
 
     /// The series of the path with this name.
@@ -90,10 +134,21 @@ impl Measurements {
         self.series.iter().find(|series| series.name == name)
     }
 
-    /// The greatest share of disturbed samples in any series. Above a tenth or so, another run on a quieter machine
-    /// is worth more than this one.
+    /// The greatest share of repetitions without a sample in any series. Above a half or so, another run on a quieter
+    /// machine is worth more than this one.
     pub fn disturbed(&self) -> f64 {
         self.series.iter().map(Series::disturbed).fold(0.0, f64::max)
+    }
+
+    /// The least that the canary showed: see [`Plan::calm`](crate::Plan::calm).
+    pub fn canary(&self) -> f64 {
+        self.canary
+    }
+
+    /// The primitives among the paths, each with its median in nanoseconds.
+    pub(crate) fn primitives(&self) -> Vec<(String, f64)> {
+        let measured = Primitive::ALL.iter().filter_map(|primitive| self.get(primitive.name()));
+        measured.map(|series| (series.name().to_owned(), series.median())).collect()
     }
 
     /// All series, in the order in which the paths were given.
@@ -105,23 +160,39 @@ impl Measurements {
 impl fmt::Display for Measurements {
     /// How it was measured, for the line above a table.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sum = |count: fn(&Series) -> usize| self.iter().map(count).sum::<usize>();
         let repetitions = self.iter().map(Series::repetitions).min().unwrap_or(0);
-        let disturbed = self.disturbed() * 100.0;
-        write!(f, "{repetitions} interleaved repetitions; ")?;
-        write!(f, "a thread had to wait for a core in at most {disturbed:.0} % of a path's samples")
+        let fewest = self.iter().map(Series::kept).min().unwrap_or(0);
+        write!(f, "{repetitions} interleaved repetitions, at least {fewest} of each path undisturbed; ")?;
+        write!(f, "{} samples kept, ", sum(Series::kept))?;
+        write!(f, "{} thrown away as preempted, ", sum(Series::waited))?;
+        write!(f, "{} as on a shared core; canary {:.2}", sum(Series::shared), self.canary)
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn series(name: &str, samples: &[f64]) -> Series {
-        Series { name: name.to_owned(), threads: 1, samples: samples.to_vec(), disturbed: 0 }
+    /// A series that was measured, as a test wants it.
+    pub(crate) fn series(name: &str, samples: &[f64]) -> Series {
+        with_gaps(name, &samples.iter().copied().map(Some).collect::<Vec<_>>())
+    }
+
+    pub(crate) fn with_gaps(name: &str, samples: &[Option<f64>]) -> Series {
+        Series { samples: samples.to_vec(), ..Series::new(name, 1) }
+    }
+
+    pub(crate) fn measurements(series: Vec<Series>) -> Measurements {
+        Measurements::new(series, 1.4)
+    }
+
+    fn sample(nanoseconds: f64, waited: bool, look: f64) -> Sample {
+        Sample { nanoseconds, waited, look }
     }
 
     #[test]
-    fn a_median_ignores_preempted_samples() {
+    fn a_median_ignores_outliers() {
         assert!((series("a", &[2.0, 900.0, 1.0, 3.0, 2.0]).median() - 2.0).abs() < 1e-9);
     }
 
@@ -131,6 +202,28 @@ mod tests {
         let path = series("a", &[2.0, 2.0, 4.0, 4.0]);
         let unit = series("b", &[1.0, 1.0, 2.0, 2.0]);
         assert!((path.ratio(&unit) - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_repetition_that_lacks_either_sample_has_no_ratio() {
+        let path = with_gaps("a", &[Some(4.0), None, Some(9.0), Some(6.0)]);
+        let unit = with_gaps("b", &[Some(2.0), Some(1.0), None, Some(2.0)]);
+        assert_eq!(path.ratios(&unit), [2.0, 3.0]);
+    }
+
+    #[test]
+    fn disturbed_samples_are_thrown_away_and_counted() {
+        let mut canary = Canary::new(1.75);
+        let mut series = Series::new("a", 1);
+        assert!(!series.take(&sample(900.0, true, 1.4), &mut canary));
+        assert!(!series.take(&sample(5.0, false, 2.2), &mut canary));
+        assert!(series.take(&sample(2.0, false, 1.4), &mut canary));
+        series.end_repetition();
+        assert!(!series.take(&sample(5.0, false, 2.2), &mut canary));
+        series.end_repetition();
+        assert_eq!((series.repetitions(), series.kept(), series.waited(), series.shared()), (2, 1, 1, 2));
+        assert!((series.median() - 2.0).abs() < 1e-9);
+        assert!((series.disturbed() - 0.5).abs() < 1e-9);
     }
 
     #[test]

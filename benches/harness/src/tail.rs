@@ -130,7 +130,7 @@ impl TailPlan {
                     lock(&paths[index].shelf.spare).push(laps);
                 }
                 tails[index].rounds += 1;
-                tails[index].disturbed += usize::from(sample.disturbed);
+                tails[index].disturbed += usize::from(sample.waited);
             }
         }
         tails

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::canary;
 use crate::path::{Body, HotPath};
 
 /// The calling thread and helpers that live as long as the team, so that what a thread pays once (its lane, its
@@ -32,7 +33,9 @@ struct Job {
 struct Time {
     elapsed: Duration,
     /// Whether the thread had to wait for a core meanwhile.
-    disturbed: bool,
+    waited: bool,
+    /// What the canary showed before and after: the worse of the two.
+    look: f64,
 }
 
 /// One run of a path on all of its threads.
@@ -41,7 +44,9 @@ pub(crate) struct Sample {
     pub(crate) nanoseconds: f64,
     /// Whether a thread had to wait for a core: then a path of several threads was not run by all of them at
     /// once, and the sample says little.
-    pub(crate) disturbed: bool,
+    pub(crate) waited: bool,
+    /// What the canary showed beside it, on the core where it showed most.
+    pub(crate) look: f64,
 }
 
 impl Team {
@@ -57,14 +62,16 @@ impl Team {
             let job = Job { body: Arc::clone(path.body()), iterations, line: Arc::clone(&line) };
             helper.jobs.send(job).expect("a helper lives as long as its team");
         }
-        let Time { elapsed: mut total, mut disturbed } = line.time(path.body(), iterations, &self.queue);
+        let Time { elapsed: mut total, mut waited, mut look } =
+            line.time(path.body(), iterations, &self.queue);
         for helper in helpers {
             let time = helper.times.recv().expect("a helper answers every job");
             total += time.elapsed;
-            disturbed |= time.disturbed;
+            waited |= time.waited;
+            look = look.max(time.look);
         }
         let nanoseconds = total.as_nanos() as f64 / path.thread_count() as f64 / iterations as f64;
-        Sample { nanoseconds, disturbed }
+        Sample { nanoseconds, waited, look }
     }
 }
 
@@ -125,7 +132,8 @@ impl StartLine {
             }
             std::hint::spin_loop();
         }
-        let before = queue.waited();
+        let waited = queue.waited();
+        let before = canary::look();
         let start = Instant::now();
         body(iterations);
         let elapsed = start.elapsed();
@@ -140,6 +148,6 @@ impl StartLine {
                 thread::yield_now();
             }
         }
-        Time { elapsed, disturbed: queue.waited() != before }
+        Time { elapsed, look: before.max(canary::look()), waited: queue.waited() != waited }
     }
 }
