@@ -118,6 +118,9 @@ pub(crate) fn grouped(number: u64) -> String {
 
 /// Three digits and a unit that suits them.
 pub(crate) fn short(time: Duration) -> String {
+    if time.is_zero() {
+        return "0 s".into();
+    }
     let nanos = time.as_nanos() as f64;
     let (value, unit) = match nanos {
         n if n < 1e3 => (n, "ns"),

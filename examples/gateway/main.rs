@@ -4,11 +4,12 @@
 //! process of its own that is killed, restarted, stopped, slowed and flooded on a script; the same script is
 //! then run without protection, and the two are compared.
 
+mod allowance;
 mod args;
 mod books;
+mod compare;
 mod data;
 mod desk;
-mod exchange;
 mod ink;
 mod layers;
 mod line;
@@ -16,11 +17,14 @@ mod load;
 mod page;
 mod process;
 mod record;
+mod report;
 mod run;
 mod screen;
 mod script;
+mod series;
 mod stack;
 mod summary;
+mod table;
 mod tally;
 mod venue;
 mod wire;
@@ -29,6 +33,7 @@ use std::env;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::net::ToSocketAddrs;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -72,10 +77,14 @@ fn complain(code: u8, message: &str) -> ExitCode {
 }
 
 fn drive(options: &Options) -> Result<(), Trouble> {
-    if let Some(path) = &options.json {
-        // Now, not after all the runs.
-        let opened = OpenOptions::new().append(true).create(true).open(path);
-        opened.map_err(|error| Trouble::Refused(format!("--json {}: {error}", path.display())))?;
+    for (flag, path) in [("--json", &options.json), ("--report", &options.report)] {
+        if let Some(path) = path {
+            // Now, not after all the runs.
+            let opened = OpenOptions::new().append(true).create(true).open(path);
+            opened.map_err(|error| {
+                Trouble::Refused(format!("{flag} {}: cannot be written: {error}", path.display()))
+            })?;
+        }
     }
     let length = Duration::from_secs(options.seconds.into());
     let setup = match &options.target {
@@ -108,10 +117,10 @@ fn drive(options: &Options) -> Result<(), Trouble> {
     let runs = match &setup.place {
         Place::Own { .. } => {
             let seconds = options.seconds;
-            writeln!(io::stdout(), "Two runs of {seconds} s, with protection and without; {load}.")?;
-            screen.begin("run 1 of 2: retry, limiter, breaker")?;
+            writeln!(io::stdout(), "Two runs of {seconds} s, protected and unprotected; {load}.")?;
+            screen.begin("run 1 of 2, protected: retry, limiter, breaker")?;
             let protected = run::conduct(&setup, true, &gate, &mut screen)?;
-            screen.begin("run 2 of 2: no protection")?;
+            screen.begin("run 2 of 2, unprotected")?;
             let bare = run::conduct(&setup, false, &gate, &mut screen)?;
             vec![protected, bare]
         }
@@ -126,10 +135,16 @@ fn drive(options: &Options) -> Result<(), Trouble> {
     io::stdout().write_all(summary::page(&setup, &runs, screen.colour()).as_bytes())?;
     if let Some(path) = &options.json {
         let data = data::data(options, &setup, &runs);
-        fs::write(path, format!("{data:#}\n"))
-            .map_err(|error| Trouble::Failed(format!("--json {}: {error}", path.display())))?;
+        write("--json", path, &format!("{data:#}\n"))?;
+    }
+    if let Some(path) = &options.report {
+        write("--report", path, &report::page(options, &setup, &runs))?;
     }
     Ok(())
+}
+
+fn write(flag: &str, path: &Path, text: &str) -> Result<(), Trouble> {
+    fs::write(path, text).map_err(|error| Trouble::Failed(format!("{flag} {}: {error}", path.display())))
 }
 
 /// The first address of the target that answers.

@@ -69,8 +69,9 @@ impl Screen {
             per_second(recent.failed()),
         );
         if now.breaker.is_some() {
-            let (limited, rejected) = (per_second(recent[Item::Limited]), per_second(recent[Item::Rejected]));
-            let _ = write!(line, " {limited:>5} limited {rejected:>6} rejected");
+            let [limiter, breaker] =
+                [Item::RefusedByLimiter, Item::RefusedByBreaker].map(|item| per_second(recent[item]));
+            let _ = write!(line, "; refused: {limiter:>5} by limiter {breaker:>6} by breaker");
         }
         writeln!(io::stdout(), "{line} /s")
     }
@@ -139,8 +140,8 @@ impl Screen {
         lines.push(String::new());
 
         let head = format!(
-            "{:>10}{:>12}{:>12}{:>12}{:>12}",
-            self.filled, "declined", "failed", "by limiter", "by breaker"
+            "{:>10}{:>12}{:>12}{:>14}{:>14}",
+            self.filled, "declined", "failed", "refused: lim.", "refused: br."
         );
         lines.push(line().to(10).put(Ink::Faint, head).text());
         lines.push(numbers(line(), " a second", &now.recent.0, per_second(now)));
@@ -205,8 +206,8 @@ fn numbers(line: Line, name: &str, counts: &Counts, spell: impl Fn(u64) -> Strin
         (counts[Item::Filled], Ink::Good, 10),
         (counts[Item::Declined], Ink::Plain, 12),
         (counts.failed(), Ink::Bad, 12),
-        (counts[Item::Limited], Ink::Warning, 12),
-        (counts[Item::Rejected], Ink::Warning, 12),
+        (counts[Item::RefusedByLimiter], Ink::Warning, 14),
+        (counts[Item::RefusedByBreaker], Ink::Warning, 14),
     ] {
         line = line.put(if count == 0 { Ink::Faint } else { ink }, format!("{:>width$}", spell(count)));
     }

@@ -42,7 +42,7 @@ pub(crate) struct Scale {
     pub(crate) slow: Duration,
     /// Recovery timeout of the breaker, and the length of its window.
     pub(crate) recovery: Duration,
-    /// How long the exchange serves nobody after more orders than it allows.
+    /// How long the venue serves nobody after more orders than it allows.
     pub(crate) ban: Duration,
 }
 
