@@ -11,6 +11,7 @@ mod control;
 mod core;
 mod counters;
 mod hung;
+mod latency;
 mod permit;
 mod rules;
 mod shared;

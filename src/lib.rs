@@ -9,6 +9,7 @@
 //!   they have in common ([`Limiter`]), waiting and leases;
 //! - [`mod@retry`]: [`Retry`], [`RetryConfig`], [`RetryBudget`]: attempts again, with growing waits;
 //! - [`stack`]: [`Protection`], the three in one, with one error;
+//! - [`stats`]: latency histograms, windows over them, percentiles; [`simd`]: the kernels that they are read by;
 //! - [`registry`]: [`Registry`], breakers by name;
 //! - [`observe`]: [`EventQueue`] and [`Dispatcher`] for changes of state, [`DirtySet`] for whoever publishes
 //!   the counts of many breakers, the directory of all live instances;
@@ -56,7 +57,9 @@ pub mod limit;
 pub mod observe;
 pub mod registry;
 pub mod retry;
+pub mod simd;
 pub mod stack;
+pub mod stats;
 
 mod sync;
 mod tally;
@@ -69,9 +72,10 @@ mod word;
 pub mod model {
     pub use crate::limit::model::{Estimate, Refusal, Ring, Rule};
     pub use crate::observe::model::{Journal, Record};
-    pub use crate::sync::{AtomicU64, Mutant, Ordering, with_mutant};
+    pub use crate::sync::{AtomicU64, Mutant, Ordering, mutant, with_mutant};
     pub use crate::tally::Tally;
     pub use crate::tally::lanes::{LaneIds, assume};
+    pub use crate::tally::wide::WideTally;
     pub use crate::window::Window;
     pub use crate::window::snapshot::Snapshot;
 }

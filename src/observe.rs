@@ -8,7 +8,7 @@ mod events;
 mod journal;
 mod ready;
 
-pub use directory::{Kind, Live, live};
+pub use directory::{Kind, Live, live, sample_latencies};
 pub(crate) use directory::{Registration, register};
 pub(crate) use dirty::DirtyMark;
 pub use dirty::DirtySet;

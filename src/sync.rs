@@ -112,6 +112,10 @@ pub enum Mutant {
     NoTripFence,
     /// A lane changes owners with Relaxed ordering.
     LaneRelaxed,
+    /// A counter that all threads share is stored where it must be added to.
+    WideStoreForAdd,
+    /// A histogram is read before the lock that orders its snapshots is taken.
+    SamplesUnlocked,
     /// A reader takes the newest event although an older one is still being written.
     EventSkipsUnwritten,
     /// An event is announced before it is written.

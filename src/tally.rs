@@ -5,6 +5,7 @@
 //! that no other thread writes.
 
 pub mod lanes;
+pub mod wide;
 
 use crossbeam_utils::CachePadded;
 

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use fusewire::stats::HistogramConfig;
 use fusewire::{
     CircuitBreaker, CircuitBreakerBuilder, Clock, EventQueue, LimitSet, Limiter, ManualClock, RejectReason,
     Retry, RetryBudget, RetryConfig, SlidingWindowRateLimiter, TokenBucketRateLimiter, WindowConfig, retry,
@@ -310,11 +311,18 @@ fn breaker_cases() -> Vec<Case> {
         mixed("time window, precise clock", breaker(|builder| windowed(builder).clock(Clock::precise()))),
         mixed("slow calls, coarse clock", slow),
         mixed("count window", count),
+        mixed("latency, coarse clock", latency(coarse())),
+        mixed("latency, precise clock", latency(Clock::precise())),
         refused("refused, open, coarse clock", open(coarse()), RejectReason::Open),
         refused("refused, open, precise clock", open(Clock::precise()), RejectReason::Open),
         refused("refused, forced open", forced, RejectReason::ForcedOpen),
         refused("refused, half-open and full", half_open(), RejectReason::HalfOpen),
     ]
+}
+
+/// A breaker that keeps a histogram of its latencies.
+fn latency(clock: Clock) -> CircuitBreaker {
+    breaker(|builder| builder.failure_threshold(u32::MAX).clock(clock).latency(HistogramConfig::new()))
 }
 
 const FIRST_USE: u32 = 10;
@@ -358,9 +366,14 @@ fn a_breaker_takes_as_many_bytes_as_documented() {
     let bucket = (bytes(&window(110)) - one - ten) / 100;
     let hung = bytes(&|builder| builder.count_hung_after(Duration::from_secs(30))) - one;
     let event = (bytes(&|builder| builder.events(&queue)) - one) / 100;
+    let histogram = HistogramConfig::new().stripes(3);
+    let latency = bytes(&|builder| builder.latency(histogram)) - one;
+    let slots = histogram.bytes().expect("valid settings").cast_signed() as i64;
     println!("one stripe {one}, each further {stripe}; ten buckets {ten}, each further {bucket}");
+    println!("latencies {latency}, of which slots {slots}");
     println!("hung calls {hung}; an event of a queue's capacity {event}");
     assert!(one <= 1024, "1 KiB, with its entry in the directory");
+    assert!(slots == 3 * 1920 * 8 && (slots..slots + 512).contains(&latency));
     assert!(stripe <= 136 && ten <= 640 && bucket <= 40 && hung <= 2560 && event <= 44);
 }
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 /// The rooms by floor, the lowest first. A room may use its own files and the rooms of lower floors.
 const FLOORS: [&[&str]; 6] = [
     &["sync"],
-    &["word", "clock", "tally", "error"],
-    &["window", "observe"],
+    &["word", "clock", "tally", "error", "simd"],
+    &["window", "observe", "stats"],
     &["breaker", "limit", "retry"],
     &["registry"],
     &["stack"],

@@ -1,6 +1,6 @@
 //! Each fuzz body over random bytes.
 
-use fusewire_fuzz_bodies::{Body, breaker, bucket, budget, hung, retry, sliding, window};
+use fusewire_fuzz_bodies::{Body, breaker, bucket, budget, hung, latency, retry, sliding, window};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -50,4 +50,9 @@ fn sliding_windows_agree_with_a_list_of_admissions() {
 #[test]
 fn buckets_agree_with_exact_arithmetic() {
     check(bucket, 2_000, 600);
+}
+
+#[test]
+fn latencies_are_told_as_exactly_as_promised() {
+    check(latency, 500, 500);
 }

@@ -7,10 +7,12 @@ use std::time::Duration;
 use super::CircuitBreaker;
 use super::config::{Cancelled, CircuitBreakerConfig, OpenBackoff, ProbeMode, SlowCalls, WindowConfig};
 use super::core::{Core, Parts};
+use super::latency::Latencies;
 use super::rules::Rules;
 use crate::clock::Clock;
 use crate::error::ConfigError;
 use crate::observe::{DirtySet, EventQueue};
+use crate::stats::HistogramConfig;
 use crate::tally::lanes;
 use crate::window::Window;
 
@@ -25,6 +27,8 @@ pub struct CircuitBreakerBuilder {
     stripes: Option<usize>,
     events: Option<EventQueue>,
     dirty: Option<DirtySet>,
+    latency: Option<HistogramConfig>,
+    latency_window: Option<(Duration, usize)>,
     seed: Option<u64>,
     disabled: bool,
 }
@@ -38,6 +42,8 @@ impl CircuitBreakerBuilder {
             stripes: None,
             events: None,
             dirty: None,
+            latency: None,
+            latency_window: None,
             seed: None,
             disabled: false,
         }
@@ -154,6 +160,34 @@ impl CircuitBreakerBuilder {
         self
     }
 
+    /// Keeps a histogram of how long calls take; see
+    /// [`latency_histogram`](crate::CircuitBreaker::latency_histogram). Off by default.
+    ///
+    /// Its memory is 8 bytes for each slot in each stripe of `histogram` ([`HistogramConfig`] has a table), once more
+    /// for each snapshot of the [window](Self::latency_window). A call then reads the clock when it begins and when it
+    /// ends, and its result adds one more in the thread's own lane.
+    pub fn latency(mut self, histogram: HistogramConfig) -> Self {
+        self.latency = Some(histogram);
+        self
+    }
+
+    /// How far [`recent_latency`](crate::CircuitBreaker::recent_latency) looks back, about: more than zero, in 1 to
+    /// 1024 `buckets`, each a snapshot of the histogram. Default: 10 s in 5 buckets. More buckets make the window's
+    /// length more exact: it is up to one bucket more than `length`.
+    ///
+    /// | buckets | window of 10 s covers | snapshots of 1920 slots |
+    /// | --- | --- | ---: |
+    /// | 1 | 10 to 20 s | 31 KB |
+    /// | 2 | 10 to 15 s | 46 KB |
+    /// | **5** | 10 to 12 s | 92 KB |
+    /// | 10 | 10 to 11 s | 169 KB |
+    ///
+    /// The snapshots are made when somebody reads or samples, so a breaker that nobody looks at has none.
+    pub fn latency_window(mut self, length: Duration, buckets: usize) -> Self {
+        self.latency_window = Some((length, buckets));
+        self
+    }
+
     /// Seeds the jitter of open periods, for reproducible runs. Default: random.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
@@ -174,6 +208,14 @@ impl CircuitBreakerBuilder {
     pub fn build(self) -> Result<CircuitBreaker, ConfigError> {
         self.config.check()?;
         let stripes = lanes::stripes(self.stripes).map_err(ConfigError::stripes)?;
+        let latency = match (self.latency, self.latency_window) {
+            (Some(histogram), window) => Some(Box::new(Latencies::new(histogram, window)?)),
+            (None, Some((length, buckets))) => {
+                let given = format_args!("{length:?} in {buckets} buckets").to_string();
+                return Err(ConfigError::new("latency_window", given, "only together with latency"));
+            }
+            (None, None) => None,
+        };
         let rules = Rules::new(self.config, None, |window| Window::new(window.buckets(), &[0; 4], 0));
         let core = Core::new(Parts {
             rules,
@@ -181,6 +223,7 @@ impl CircuitBreakerBuilder {
             stripes,
             events: self.events,
             dirty: self.dirty,
+            latency,
             disabled: self.disabled,
             seed: self.seed.unwrap_or_else(|| RandomState::new().hash_one(&self.name)),
             name: self.name,

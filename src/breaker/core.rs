@@ -8,6 +8,7 @@ use arc_swap::{ArcSwap, Guard};
 use super::config::{Cancelled, WindowConfig};
 use super::counters::WindowCounts;
 use super::counters::{self, CANCELLED, COUNTERS, FAILURE, IGNORED, LATE, PROBE_FAILURE, SUCCESS};
+use super::latency::Latencies;
 use super::rules::{Rates, Rules, Span};
 use super::token::{Answer, Outcome, Token, Transition};
 use crate::clock::{Clock, nanos};
@@ -43,6 +44,8 @@ pub(super) mod needs {
     pub(in crate::breaker) const DIRTY: u64 = 1 << 5;
     /// A cancelled call is a failure.
     pub(in crate::breaker) const CANCEL_FAILS: u64 = 1 << 6;
+    /// A result's latency is recorded.
+    pub(in crate::breaker) const LATENCY: u64 = 1 << 7;
 }
 
 /// The origin before any time was seen.
@@ -143,6 +146,7 @@ pub(crate) struct Core {
     pub(super) control: Mutex<u64>,
     /// Boxed, because most breakers have none and each holds the place.
     publisher: Option<Box<Publisher>>,
+    pub(super) latency: Option<Box<Latencies>>,
     pub(super) name: Arc<str>,
     seed: u64,
     _registration: Registration,
@@ -174,13 +178,14 @@ pub(super) struct Parts {
     pub(super) stripes: usize,
     pub(super) events: Option<EventQueue>,
     pub(super) dirty: Option<DirtySet>,
+    pub(super) latency: Option<Box<Latencies>>,
     pub(super) seed: u64,
     pub(super) disabled: bool,
 }
 
 impl Core {
     pub(super) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { name, rules, clock, stripes, events, dirty, seed, disabled } = parts;
+        let Parts { name, rules, clock, stripes, events, dirty, latency, seed, disabled } = parts;
         let word = if disabled { BreakerWord::NEW_DISABLED } else { BreakerWord::NEW };
         Arc::new_cyclic(|weak: &Weak<Self>| {
             let live: Weak<dyn Live> = weak.clone();
@@ -211,6 +216,7 @@ impl Core {
                 wanted: AtomicBool::new(false),
                 control: Mutex::new(0),
                 publisher: events.map(|queue| Box::new(queue.publisher(name.clone()))),
+                latency,
                 name,
                 seed,
                 _registration: register(live),
@@ -257,6 +263,7 @@ impl Core {
         set(matches!(span, Some(Span::Calls(_))), needs::COUNTED);
         set(rules.config.cancelled_as == Cancelled::Failure, needs::CANCEL_FAILS);
         set(self.hot.dirty.is_some(), needs::DIRTY);
+        set(self.latency.is_some(), needs::LATENCY | needs::START | needs::END);
         let interval = match span {
             Some(Span::Calls(width)) => check_interval(width, self.hot.tally.stripes()),
             _ => u64::MAX,
@@ -537,6 +544,7 @@ impl Core {
                 cold_path();
                 return self.record_slow(token, Outcome::Success, now);
             }
+            self.note_latency(token, needs, now);
         } else {
             cold_path();
             if !token.is_calm_in(self.hot.word.load()) {
@@ -583,8 +591,20 @@ impl Core {
             if !self.is_quick(token, needs, now) {
                 return self.record_slow(token, Outcome::Success, now);
             }
+            self.note_latency(token, needs, now);
         }
         self.count_calm(token, needs, now)
+    }
+
+    /// Records how long a quick success took, where that is wanted.
+    #[inline(always)]
+    fn note_latency(&self, token: Token, needs: u64, now: u64) {
+        if needs & needs::LATENCY != 0 {
+            cold_path();
+            if let Some(latency) = &self.latency {
+                latency.record(token.started(), now);
+            }
+        }
     }
 
     /// Whether a success at `now` changes nothing of the word, is of the present bucket, and not slow.
@@ -685,6 +705,10 @@ impl Core {
             Outcome::Ignored => return self.record_returned(token, IGNORED),
             Outcome::Cancelled => return self.record_returned(token, CANCELLED),
         };
+        if let Some(latency) = &self.latency {
+            // Late or not: it is what the service took.
+            latency.record(token.started(), now);
+        }
         if self.is_late(token, &rules) {
             self.hot.tally.add(LATE);
             self.mark_dirty();
@@ -1035,6 +1059,10 @@ impl Live for Core {
 
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn sample_latency(&self) -> bool {
+        self.latency.as_deref().is_some_and(|latency| latency.sample(self.hot.clock.now()))
     }
 }
 

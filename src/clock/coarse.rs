@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -40,6 +41,30 @@ impl CoarseClock {
     ///
     /// When the operating system refuses the thread, or `resolution` is zero.
     pub fn spawn(resolution: Duration) -> io::Result<Self> {
+        Self::spawn_with(resolution, |_| ())
+    }
+
+    /// [`spawn`](Self::spawn) with a `task` that the thread runs after each time that it stored, and gives that time.
+    /// The clock stands still while the task runs, so keep it short; a task that panics is not run again.
+    ///
+    /// ```
+    /// use fusewire::{CoarseClock, observe};
+    /// use std::time::Duration;
+    ///
+    /// let mut next = 0;
+    /// let clock = CoarseClock::spawn_with(Duration::from_millis(1), move |now| {
+    ///     if now >= next {
+    ///         observe::sample_latencies();
+    ///         next = now + 1_000_000_000;
+    ///     }
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As `spawn`.
+    pub fn spawn_with(resolution: Duration, task: impl FnMut(u64) + Send + 'static) -> io::Result<Self> {
         if resolution.is_zero() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -49,7 +74,7 @@ impl CoarseClock {
         let clock = Self::driven();
         clock.tick();
         let Self { now, .. } = clock;
-        let upkeep = Upkeep::spawn(now.clone(), resolution)?;
+        let upkeep = Upkeep::spawn(now.clone(), resolution, task)?;
         Ok(Self { now, _upkeep: Some(Arc::new(upkeep)) })
     }
 
@@ -98,12 +123,26 @@ struct Upkeep {
 }
 
 impl Upkeep {
-    fn spawn(now: SharedNow, resolution: Duration) -> io::Result<Self> {
+    fn spawn(
+        now: SharedNow,
+        resolution: Duration,
+        task: impl FnMut(u64) + Send + 'static,
+    ) -> io::Result<Self> {
         let precise = Precise::get();
         let (stop, stopped) = sync_channel::<()>(0);
         let thread = std::thread::Builder::new().name("fusewire-clock".into()).spawn(move || {
+            let mut task = Some(task);
             while stopped.recv_timeout(resolution) == Err(RecvTimeoutError::Timeout) {
-                now.fetch_max(precise.now(), Ordering::Relaxed);
+                let time = precise.now();
+                now.fetch_max(time, Ordering::Relaxed);
+                if let Some(mut run) = task.take() {
+                    // Whatever the task does, the clock goes on.
+                    task = catch_unwind(AssertUnwindSafe(move || {
+                        run(time);
+                        run
+                    }))
+                    .ok();
+                }
             }
         })?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })

@@ -36,6 +36,11 @@ pub trait Live: Any + Send + Sync {
     fn kind(&self) -> Kind;
     /// Its name; not unique.
     fn name(&self) -> &str;
+    /// Takes a snapshot of its latencies for whoever reads their window later, by its own clock, if one is due;
+    /// whether it did. Never, for an instance that keeps none.
+    fn sample_latency(&self) -> bool {
+        false
+    }
 }
 
 type Entries = BTreeMap<usize, Weak<dyn Live>>;
@@ -66,6 +71,23 @@ impl Drop for Registration {
         // The entry is let go of after the lock.
         let _entry = entries().remove(&self.0);
     }
+}
+
+/// Lets each live instance take a snapshot of its latencies if one is due by its own clock; how many did.
+///
+/// A window of latencies is the difference of two snapshots, so somebody has to take one for each of its buckets. Any
+/// of these may:
+///
+/// - the reader, who does so by reading ([`recent_latency`](crate::CircuitBreaker::recent_latency)), and needs nobody else
+///   as long as it reads at least once a bucket;
+/// - the thread of a dispatcher: [`Dispatcher::sampling`](crate::Dispatcher::sampling);
+/// - the thread of a coarse clock, which is late for as long as it takes:
+///   [`CoarseClock::spawn_with`](crate::CoarseClock::spawn_with) and this function.
+///
+/// A thread that guards calls takes none, unless it calls this. For instances that are given their times by the
+/// caller, [`sample_latency_at`](crate::CircuitBreaker::sample_latency_at) is the way.
+pub fn sample_latencies() -> usize {
+    live().into_iter().filter(|instance| instance.sample_latency()).count()
 }
 
 /// All instances that are alive now, in no particular order. One that is made or dropped meanwhile may or

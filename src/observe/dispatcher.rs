@@ -5,8 +5,11 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use super::directory::sample_latencies;
 use super::events::{Event, EventQueue};
+use crate::clock::{Clock, nanos};
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
 /// A thread that hands the events of a queue to a listener, one after the other.
@@ -44,7 +47,33 @@ impl Dispatcher {
     /// # Errors
     ///
     /// When the operating system refuses the thread.
-    pub fn spawn(queue: &EventQueue, mut listener: impl FnMut(&Event) + Send + 'static) -> io::Result<Self> {
+    pub fn spawn(queue: &EventQueue, listener: impl FnMut(&Event) + Send + 'static) -> io::Result<Self> {
+        Self::start(queue, None, listener)
+    }
+
+    /// Starts the thread, which also lets all live instances [sample their latencies](super::sample_latencies),
+    /// every so often and between events.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses the thread, or `every` is zero.
+    pub fn sampling(
+        queue: &EventQueue,
+        every: Duration,
+        listener: impl FnMut(&Event) + Send + 'static,
+    ) -> io::Result<Self> {
+        if every.is_zero() {
+            let text = "every is 0ns; allowed: more than zero";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        Self::start(queue, Some(every), listener)
+    }
+
+    fn start(
+        queue: &EventQueue,
+        sample: Option<Duration>,
+        mut listener: impl FnMut(&Event) + Send + 'static,
+    ) -> io::Result<Self> {
         let control = Arc::new(Control {
             stop: AtomicBool::new(false),
             delivered: AtomicU64::new(0),
@@ -55,6 +84,7 @@ impl Dispatcher {
             let (queue, control) = theirs;
             let this = std::thread::current();
             queue.shared().ready.subscribe(&this);
+            let mut next = 0;
             loop {
                 // Read before the queue, so that what was published before the stop is delivered.
                 // Acquire: pairs with the Release in `drop`.
@@ -69,8 +99,18 @@ impl Dispatcher {
                 if stop {
                     break;
                 }
-                // A mark or a stop since the look above has left its token: this returns at once.
-                std::thread::park();
+                // A mark or a stop since the look above has left its token: parking then returns at once.
+                let Some(every) = sample else {
+                    std::thread::park();
+                    continue;
+                };
+                let clock = Clock::precise();
+                let now = clock.now();
+                if now >= next {
+                    sample_latencies();
+                    next = now.saturating_add(nanos(every));
+                }
+                std::thread::park_timeout(Duration::from_nanos(next.saturating_sub(clock.now())));
             }
             queue.shared().ready.unsubscribe(&this);
         })?;

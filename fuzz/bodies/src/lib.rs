@@ -9,6 +9,7 @@ mod bucket;
 mod budget;
 mod hung;
 mod input;
+mod latency;
 mod retry;
 mod sliding;
 mod twin;
@@ -18,6 +19,7 @@ pub use breaker::breaker;
 pub use bucket::bucket;
 pub use budget::budget;
 pub use hung::hung;
+pub use latency::latency;
 pub use retry::retry;
 pub use sliding::sliding;
 pub use window::window;
@@ -26,7 +28,7 @@ pub use window::window;
 pub type Body = fn(&[u8]);
 
 /// Each body by the name of its fuzz target.
-pub const ALL: [(&str, Body); 7] = [
+pub const ALL: [(&str, Body); 8] = [
     ("breaker", breaker),
     ("window", window),
     ("hung", hung),
@@ -34,4 +36,5 @@ pub const ALL: [(&str, Body); 7] = [
     ("budget", budget),
     ("sliding", sliding),
     ("bucket", bucket),
+    ("latency", latency),
 ];

@@ -67,3 +67,8 @@ fn every_body_has_a_target_and_a_corpus() {
         assert!(fuzz.join("corpus").join(name).is_dir(), "no corpus {name}");
     }
 }
+
+#[test]
+fn latencies_are_told_as_exactly_as_promised() {
+    run_target("latency");
+}
