@@ -3,40 +3,24 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "shared/example.rs"]
+mod example;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// Far beyond what anything here takes on a busy machine.
-const DEADLINE: Duration = Duration::from_mins(1);
+use example::{DEADLINE, eventually, example};
 
 fn gateway() -> Command {
-    let test = std::env::current_exe().expect("a test knows where it is");
-    let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
-    let program = profile.join("examples").join("gateway");
-    assert!(
-        is_built(&program),
-        "{} is missing or old: run `cargo build --example gateway`",
-        program.display()
-    );
-    let mut command = Command::new(program);
-    command.stdin(Stdio::null());
-    command
-}
-
-/// A plain `cargo test` builds the example, `cargo test --test gateway` does not.
-fn is_built(program: &Path) -> bool {
-    let modified = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
-    let sources = fs::read_to_string(program.with_extension("d")).unwrap_or_default();
-    let newest = sources.split_whitespace().skip(1).filter_map(|source| modified(Path::new(source))).max();
-    modified(program).is_some_and(|built| newest.is_none_or(|newest| newest <= built))
+    example("gateway")
 }
 
 fn refused(arguments: &[&str]) -> String {
@@ -562,17 +546,6 @@ impl Drop for Running {
 fn is_venue(pid: Pid) -> bool {
     let path = Path::new("/proc").join(pid.as_raw_nonzero().to_string()).join("cmdline");
     fs::read(path).is_ok_and(|line| line.split(|&byte| byte == 0).any(|word| word == b"venue"))
-}
-
-fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        if let Some(seen) = look() {
-            return seen;
-        }
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        thread::park_timeout(Duration::from_millis(2));
-    }
 }
 
 #[test]

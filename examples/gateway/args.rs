@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::{Arg, Parser};
 
 use crate::allowance::Allowance;
+use crate::flags::{number, text};
 
 pub(crate) const HELP: &str = "\
 Drives orders through the whole stack (a retry with a budget, a rate limiter, a circuit breaker) to a venue
@@ -114,20 +114,6 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
     Ok(Command::Drive(options))
 }
 
-fn number(parser: &mut Parser, flag: &str, range: RangeInclusive<u32>) -> Result<u32, String> {
-    let value = parser.value().map_err(text)?;
-    value.to_str().and_then(|value| value.parse().ok()).filter(|number| range.contains(number)).ok_or_else(
-        || {
-            format!(
-                "{flag} {}: not a whole number from {} to {}",
-                value.display(),
-                range.start(),
-                range.end()
-            )
-        },
-    )
-}
-
 fn host_and_port(value: OsString) -> Result<String, String> {
     let bad = |value: &dyn Display| format!("--target {value}: not HOST:PORT with a port from 1 to 65535");
     let value = value.into_string().map_err(|value| bad(&value.display()))?;
@@ -137,9 +123,4 @@ fn host_and_port(value: OsString) -> Result<String, String> {
         }
         _ => Err(bad(&value)),
     }
-}
-
-#[allow(clippy::needless_pass_by_value)] // the shape `map_err` wants
-fn text(error: lexopt::Error) -> String {
-    error.to_string()
 }

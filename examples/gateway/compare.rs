@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::ink::{Ink, grouped, short};
+use crate::ink::Ink;
 use crate::layers;
 use crate::record::Record;
 use crate::run::{Place, Setup};
+use crate::spell::{grouped, short};
 use crate::table::{Figure, Row, Run, Table};
 use crate::tally::{Item, Tally};
 

@@ -5,11 +5,11 @@ use serde_json::{Map, Value, json};
 
 use crate::args::Options;
 use crate::compare::QUANTILES;
-use crate::ink::state_name;
 use crate::layers::{causes, window_length};
 use crate::record::What;
 use crate::run::{Place, Setup};
 use crate::series::{Refusal, Slice};
+use crate::spell::state_name;
 use crate::stack::{Counted, Rules};
 use crate::table::Run;
 use crate::tally::Item;

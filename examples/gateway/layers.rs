@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use fusewire::{Cause, CircuitBreakerConfig, CircuitState, WindowConfig};
 
-use crate::ink::{Ink, cause_name, grouped, short};
+use crate::ink::Ink;
 use crate::record::{Record, What};
 use crate::run::{Place, Setup};
+use crate::spell::{cause_name, grouped, short};
 use crate::stack::{Counted, Rules};
 use crate::table::{Run, Table};
 use crate::tally::Item;

@@ -10,6 +10,8 @@ mod books;
 mod compare;
 mod data;
 mod desk;
+#[path = "../shared/flags.rs"]
+mod flags;
 mod ink;
 mod layers;
 mod line;
@@ -22,6 +24,8 @@ mod run;
 mod screen;
 mod script;
 mod series;
+#[path = "../shared/spell.rs"]
+mod spell;
 mod stack;
 mod summary;
 mod table;

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use crate::args::Options;
 use crate::compare;
-use crate::ink::{grouped, short};
 use crate::layers;
 use crate::record::Record;
 use crate::run::Setup;
 use crate::screen::entry_line;
 use crate::series::{Refusal, Slice};
+use crate::spell::{grouped, short};
 use crate::summary::remarks;
 use crate::table::{Figure, Row, Run, Table, run_name};
 use crate::tally::Item;

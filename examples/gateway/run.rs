@@ -12,13 +12,14 @@ use fusewire::{CircuitState, Clock, Event, EventQueue};
 
 use crate::allowance::Allowance;
 use crate::books;
-use crate::ink::{self, CELLS};
+use crate::ink::CELLS;
 use crate::load::{self, Gate, Plan, SURGE, Schedule};
 use crate::process::Venue;
 use crate::record::{Entry, Record, What};
 use crate::screen::Screen;
 use crate::script::{self, Action, Scale};
 use crate::series::{Refusals, Series, Totals};
+use crate::spell;
 use crate::stack::{Purpose, Stack};
 use crate::tally::{self, Counts, Tally};
 
@@ -344,7 +345,7 @@ impl Watch<'_> {
 /// The changes of the load, in words.
 fn surges(schedule: &Schedule) -> Vec<(Duration, String)> {
     let Some([from, until]) = schedule.surge else { return Vec::new() };
-    let [usual, more] = [schedule.rate, schedule.rate * SURGE].map(|rate| ink::grouped(rate.into()));
+    let [usual, more] = [schedule.rate, schedule.rate * SURGE].map(|rate| spell::grouped(rate.into()));
     vec![
         (from, format!("a surge: {more} orders a second fall due, not {usual}")),
         (until, format!("the surge is over: {usual} orders a second")),

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use fusewire::CircuitState;
 
-use crate::ink::{self, CELLS, Ink, Line, cause_name, grouped, stamp, state_glyph, state_name};
+use crate::ink::{self, CELLS, Ink, Line, stamp, state_glyph};
 use crate::record::{Entry, Record, What};
 use crate::run::Now;
+use crate::spell::{cause_name, grouped, short, state_name};
 use crate::tally::{Counts, Item};
 
 const HIDE_CURSOR: &str = "\x1b[?25l";
@@ -269,7 +270,7 @@ pub(crate) fn entry_line(entry: &Entry, room: usize, colour: bool) -> String {
 
 /// The breaker's coarse clock has a resolution of 1 ms.
 fn spell(spent: Duration) -> String {
-    if spent < Duration::from_millis(1) { "< 1 ms".into() } else { ink::short(spent) }
+    if spent < Duration::from_millis(1) { "< 1 ms".into() } else { short(spent) }
 }
 
 /// Columns and rows of the terminal.

@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 
 use crate::compare;
-use crate::ink::{CELLS, Ink, short};
+use crate::ink::{CELLS, Ink};
 use crate::layers;
 use crate::page::{Page, ROOM};
 use crate::record::Record;
 use crate::run::Setup;
 use crate::screen::{entry_line, strips};
+use crate::spell::short;
 use crate::stack::Rules;
 use crate::table::Run;
 

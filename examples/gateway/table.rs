@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::ink::{Ink, grouped, short};
+use crate::ink::Ink;
 use crate::record::Record;
+use crate::spell::{grouped, short};
 use crate::tally::{Item, Tally};
 
 /// A run and what its threads counted.

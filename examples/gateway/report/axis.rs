@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::ink::grouped;
+use crate::spell::grouped;
 
 use super::svg::{Area, Svg};
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use fusewire::CircuitState;
 use hdrhistogram::Histogram;
 
-use crate::ink::{cause_name, grouped, short, state_name};
 use crate::record::{Record, What};
 use crate::series::{Refusal, Slice};
+use crate::spell::{cause_name, grouped, short, state_name};
 use crate::table::{Run, run_name};
 use crate::tally::{Item, Tally};
 
