@@ -183,7 +183,7 @@ fn the_script_is_survived_better_with_the_stack() {
 struct Compared {
     /// Seconds, with the stack and without.
     lost: [f64; 2],
-    /// Orders that the exchange answered with a ban, without the stack.
+    /// Orders that the venue answered with a ban, unprotected.
     banned: u64,
     saved: u64,
 }

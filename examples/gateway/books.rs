@@ -30,7 +30,7 @@ pub(crate) fn check(record: &Record, tally: &Tally) -> Result<(), String> {
             ("attempts sent: in all, judged by the breaker", counts[Item::Sent], judged),
         ]);
     } else {
-        accounts.push(("attempts without protection: orders, sent", attempted, counts[Item::Sent]));
+        accounts.push(("attempts of the unprotected: orders, sent", attempted, counts[Item::Sent]));
     }
     for (account, one, other) in accounts {
         if one != other {

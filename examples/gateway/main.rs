@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example gateway -- --help` tells the rest. The venue is this program again, as a
 //! process of its own that is killed, restarted, stopped, slowed and flooded on a script; the same script is
-//! then run without protection, and the two are compared.
+//! then run unprotected, and the two are compared.
 
 mod allowance;
 mod args;
@@ -117,7 +117,8 @@ fn drive(options: &Options) -> Result<(), Trouble> {
     thread::spawn(move || signals.forever().for_each(|_| interrupted.shut()));
 
     let mut screen = Screen::new(setup.filled());
-    let load = format!("{} threads, {} orders a second", options.threads, options.rate);
+    let rate = spell::grouped(options.rate.into());
+    let load = format!("{} threads, {rate} orders a second", options.threads);
     let runs = match &setup.place {
         Place::Own { .. } => {
             let seconds = options.seconds;
@@ -125,8 +126,8 @@ fn drive(options: &Options) -> Result<(), Trouble> {
             screen.begin("run 1 of 2, protected: retry, limiter, breaker")?;
             let protected = run::conduct(&setup, true, &gate, &mut screen)?;
             screen.begin("run 2 of 2, unprotected")?;
-            let bare = run::conduct(&setup, false, &gate, &mut screen)?;
-            vec![protected, bare]
+            let unprotected = run::conduct(&setup, false, &gate, &mut screen)?;
+            vec![protected, unprotected]
         }
         Place::Target { name, orders, .. } => {
             let call = if *orders { "orders" } else { "connect and hang up" };

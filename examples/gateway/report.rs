@@ -173,7 +173,7 @@ fn states(html: &mut Html, setup: &Setup, runs: &[Run], ranges: &Ranges) {
         "p class=\"note\"",
         "A full bar in the lane of the breaker is open, half a bar half-open, a thin line closed. Behind the \
          lines the plot is tinted while the breaker is not closed, and in a run without one while the venue \
-         has a fault.",
+         has a fault. Each run has a scale of its own; the area is the same load in both.",
     );
     let words = |class: &'static str| match class {
         "filled" => setup.filled(),

@@ -29,7 +29,7 @@ pub(crate) struct Step {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scale {
     pub(crate) length: Duration,
-    /// How long after it fell due an answer to an order is worth something; a caller without protection
+    /// How long after it fell due an answer to an order is worth something; an unprotected caller
     /// waits as long for it.
     pub(crate) patience: Duration,
     /// How long a protected order may take, all attempts together.

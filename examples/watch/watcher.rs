@@ -117,7 +117,11 @@ fn breaker_look(breaker: &CircuitBreaker) -> Look {
         counts: Counts {
             calls: totals.success + totals.failure,
             failed: totals.failure,
-            refused: rejected.open + rejected.half_open + rejected.forced_open + rejected.ramp_up,
+            refused: rejected.open
+                + rejected.half_open
+                + rejected.forced_open
+                + rejected.ramp_up
+                + rejected.awaiting_grant,
         },
         state: Some(State::Breaker(breaker.state())),
         latency: breaker.recent_latency().and_then(|recent| recent.histogram.quantiles([0.5, 0.99])),

@@ -195,11 +195,10 @@ pub(super) const RATES: [Rate; 4] = [
     ("refused", Slice::refused),
 ];
 
-/// What all runs have to fit: their time, their rates and their latencies.
+/// What all runs have to fit, so that they can be compared.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ranges {
     time: Scale,
-    rate: Scale,
     latency: Scale,
     refusals: Scale,
     percentile: Scale,
@@ -208,25 +207,31 @@ pub(super) struct Ranges {
 impl Ranges {
     pub(super) fn of(runs: &[Run]) -> Self {
         let slices = || runs.iter().flat_map(|(record, _)| record.series.slices());
-        let most =
-            |of: &dyn Fn(&Slice) -> u64| slices().map(|slice| rate(slice, of(slice))).fold(0.0, f64::max);
         let until = runs.iter().map(|(record, _)| record.series.until().as_secs_f64()).fold(0.0, f64::max);
-        let due = runs.iter().flat_map(|(record, _)| record.schedule.stretches());
-        let due = due.filter(|(length, _)| !length.is_zero()).map(|(_, rate)| f64::from(rate));
-        let due = due.fold(0.0, f64::max);
-        let rates = RATES.iter().map(|(_, of)| most(of)).fold(due, f64::max);
-        let refusals = Refusal::ALL.map(|refusal| most(&|slice| slice.refusals.count(refusal)));
+        let refusals = Refusal::ALL.map(|refusal| highest(slices(), |slice| slice.refusals.count(refusal)));
         let latencies = slices().filter_map(|slice| slice.latency).flatten();
         let edges = |histogram: &Histogram<u64>| [histogram.min(), histogram.max()];
         let histograms = runs.iter().flat_map(|(_, tally)| [&tally.experienced, &tally.call]);
         Self {
             time: Scale::Linear { most: until },
-            rate: Scale::counts(rates),
             latency: Scale::decades(latencies.map(|at| at.as_nanos() as f64)),
             refusals: Scale::counts(refusals.into_iter().fold(0.0, f64::max)),
             percentile: Scale::decades(histograms.flat_map(edges).map(|nanos| nanos as f64)),
         }
     }
+}
+
+/// The highest rate of any slice.
+fn highest<'s>(slices: impl IntoIterator<Item = &'s Slice>, of: impl Fn(&Slice) -> u64) -> f64 {
+    slices.into_iter().map(|slice| rate(slice, of(slice))).fold(0.0, f64::max)
+}
+
+/// Of one run: a flood in the other would flatten everything in this one.
+fn rate_scale(record: &Record) -> Scale {
+    let due = record.schedule.stretches().into_iter().filter(|(length, _)| !length.is_zero());
+    let due = due.map(|(_, rate)| f64::from(rate)).fold(0.0, f64::max);
+    let slices = record.series.slices();
+    Scale::counts(RATES.iter().map(|(_, of)| highest(slices, of)).fold(due, f64::max))
 }
 
 /// Where a line through the slices goes: from the beginning of the first to the end of the last.
@@ -267,7 +272,7 @@ pub(super) fn rates(paper: Paper, record: &Record, filled: &str, ranges: &Ranges
         run_name(record)
     );
     let mut svg = Svg::new(paper.class, paper.width, bottom + Paper::FOOT, &label);
-    let frame = Frame { at: paper.place(top, bottom), x: ranges.time, y: ranges.rate };
+    let frame = Frame { at: paper.place(top, bottom), x: ranges.time, y: rate_scale(record) };
     let (mut at, mut due) = (0.0, Vec::new());
     for (length, rate) in record.schedule.stretches() {
         let until = at + length.as_secs_f64();
