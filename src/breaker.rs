@@ -14,6 +14,7 @@ mod hung;
 mod latency;
 mod permit;
 mod rules;
+mod scan;
 mod shared;
 mod snapshot;
 mod token;
@@ -33,6 +34,7 @@ pub use call::Classified;
 pub use config::{Cancelled, CircuitBreakerConfig, OpenBackoff, ProbeMode, SlowCalls, WindowConfig};
 pub use counters::{RejectedTotals, Totals, TransitionTotals, WindowCounts};
 pub use permit::{OwnedPermit, Permit};
+pub use scan::{BreakerScan, StateCounts};
 pub use snapshot::{BreakerSnapshot, ProbeCounts};
 pub use token::{Outcome, Token, Transition};
 

@@ -9,7 +9,8 @@
 //!   they have in common ([`Limiter`]), waiting and leases;
 //! - [`mod@retry`]: [`Retry`], [`RetryConfig`], [`RetryBudget`]: attempts again, with growing waits;
 //! - [`stack`]: [`Protection`], the three in one, with one error;
-//! - [`stats`]: latency histograms, windows over them, percentiles; [`simd`]: the kernels that they are read by;
+//! - [`stats`]: latency histograms, windows over them, percentiles;
+//! - [`simd`]: [`Kernels`](simd::Kernels), the vector instructions that histograms and many breakers are read by;
 //! - [`registry`]: [`Registry`], breakers by name;
 //! - [`observe`]: [`EventQueue`] and [`Dispatcher`] for changes of state, [`DirtySet`] for whoever publishes
 //!   the counts of many breakers, the directory of all live instances;
@@ -18,17 +19,20 @@
 //! - [`error`]: what can be refused.
 //!
 //! Feature `tokio` (off by default) adds timers for async callers who wait: `retry_async`, `Retry::call_async`,
-//! `call_async` of a [`Protection`] with a retry, and the limiters' `until_ready`.
+//! `call_async` of a [`Protection`] with a retry, and the limiters' `until_ready`. Feature `hdrhistogram` writes latency
+//! histograms in the HDR formats.
 //!
-//! The chapters: [limiters], [sliding windows], [retries], [the stack], [a breaker's states], [its windows],
-//! [performance], [limitations].
+//! The chapters: [latencies], [limiters], [sliding windows], [retries], [the stack], [a breaker's states], [its windows],
+//! [kernels], [performance], [limitations].
 //!
+//! [latencies]: https://docs.rs/crate/fusewire/latest/source/docs/latency.md
 //! [limiters]: https://docs.rs/crate/fusewire/latest/source/docs/limiters.md
 //! [sliding windows]: https://docs.rs/crate/fusewire/latest/source/docs/sliding-windows.md
 //! [retries]: https://docs.rs/crate/fusewire/latest/source/docs/retry.md
 //! [the stack]: https://docs.rs/crate/fusewire/latest/source/docs/stack.md
 //! [a breaker's states]: https://docs.rs/crate/fusewire/latest/source/docs/state-machine.md
 //! [its windows]: https://docs.rs/crate/fusewire/latest/source/docs/windows.md
+//! [kernels]: https://docs.rs/crate/fusewire/latest/source/docs/simd.md
 //! [performance]: https://docs.rs/crate/fusewire/latest/source/docs/performance.md
 //! [limitations]: https://docs.rs/crate/fusewire/latest/source/docs/limitations.md
 //!
@@ -82,8 +86,8 @@ pub mod model {
 
 #[doc(inline)]
 pub use breaker::{
-    BreakerSnapshot, Cancelled, CircuitBreaker, CircuitBreakerBuilder, CircuitBreakerConfig, OpenBackoff,
-    Outcome, OwnedPermit, Permit, ProbeMode, SlowCalls, Token, Totals, Transition, WindowConfig,
+    BreakerScan, BreakerSnapshot, Cancelled, CircuitBreaker, CircuitBreakerBuilder, CircuitBreakerConfig,
+    OpenBackoff, Outcome, OwnedPermit, Permit, ProbeMode, SlowCalls, Token, Totals, Transition, WindowConfig,
 };
 #[doc(inline)]
 pub use clock::{Clock, CoarseClock, ManualClock};
@@ -119,10 +123,14 @@ mod book {
     struct Readme;
     #[doc = include_str!("../docs/guide.md")]
     struct Guide;
+    #[doc = include_str!("../docs/latency.md")]
+    struct Latency;
     #[doc = include_str!("../docs/limiters.md")]
     struct Limiters;
     #[doc = include_str!("../docs/retry.md")]
     struct Retry;
+    #[doc = include_str!("../docs/simd.md")]
+    struct Simd;
     #[doc = include_str!("../docs/sliding-windows.md")]
     struct SlidingWindows;
     #[doc = include_str!("../docs/stack.md")]

@@ -273,6 +273,10 @@ fn histograms_of_different_slots_do_not_mix() {
     let text = "histograms of different slots: precision 8, resolution 1ns, 272 slots; \
                 and precision 64, resolution 1ns, 1920 slots";
     assert_eq!(error.to_string(), text);
+    let before = coarse.clone();
+    let same = coarse.clone();
+    assert!(coarse.merge_all(&[&same, &fine]).is_err());
+    assert_eq!(coarse, before);
     assert!(coarse.since(&fine).is_err());
 }
 

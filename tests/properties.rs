@@ -1,6 +1,6 @@
 //! Each fuzz body over random bytes.
 
-use fusewire_fuzz_bodies::{Body, breaker, bucket, budget, hung, latency, retry, sliding, window};
+use fusewire_fuzz_bodies::{Body, breaker, bucket, budget, hung, latency, retry, simd, sliding, window};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -55,4 +55,9 @@ fn buckets_agree_with_exact_arithmetic() {
 #[test]
 fn latencies_are_told_as_exactly_as_promised() {
     check(latency, 500, 500);
+}
+
+#[test]
+fn every_level_of_the_kernels_agrees_with_the_definitions() {
+    check(simd, 300, 300);
 }

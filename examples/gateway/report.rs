@@ -197,7 +197,8 @@ fn latency(html: &mut Html, setup: &Setup, runs: &[Run], ranges: &Ranges) {
          refused ones too: where the breaker is open most orders end at once. In a slice of fewer than \
          1 000 orders, p99.9 is the slowest.",
     );
-    html.legend(&[("line p50", "p50"), ("line p99", "p99"), ("line p999", "p99.9")]);
+    let late = format!("over {}: too late", short(setup.scale.patience));
+    html.legend(&[("line p50", "p50"), ("line p99", "p99"), ("line p999", "p99.9"), ("line limit", &late)]);
     for (record, _) in runs {
         html.element("h3", &compare::title(setup, record));
         if record.series.slices().iter().all(|slice| slice.latency.is_none()) {

@@ -250,7 +250,7 @@ fn fields(room: usize) -> Vec<(Field, usize)> {
     }
     chosen.sort_by_key(|chosen| ORDER.iter().position(|&field| field == chosen.0));
     // Names may be long.
-    let longer = left.min(7);
+    let longer = (left / 2).min(7);
     for (field, width) in &mut chosen {
         match field {
             Field::Of(Column::Name) => *width += longer,

@@ -754,7 +754,7 @@ impl Core {
     ) -> Option<Transition> {
         let rates = rules.rates.as_ref();
         // The head moves before the count, so that no boundary of a later bucket misses it.
-        let crossed = rates.is_some_and(|rates| self.roll(rates, now));
+        let crossed = self.roll(rules, now);
         let count = self.hot.tally.add(counter);
         // As in `record_calm`: a success may have filled a bucket of calls.
         let filled = counter == SUCCESS
@@ -789,8 +789,8 @@ impl Core {
         }
         self.hung.fetch_add(hung, Ordering::Relaxed);
         let closed = word.state() != CircuitState::HalfOpen;
-        if let (true, Some(rates)) = (closed, &rules.rates) {
-            self.roll(rates, now);
+        if closed {
+            self.roll(rules, now);
         }
         self.hot.tally.add_shared(if closed { FAILURE } else { PROBE_FAILURE }, hung);
         let trip = rules.rates.as_ref().filter(|_| closed).and_then(|rates| self.evaluate(rates, epoch));
@@ -978,8 +978,16 @@ impl Core {
     // ---- windows
 
     /// Moves a time window to the bucket of `now`; true for the thread that moved it.
-    fn roll(&self, rates: &Rates, now: u64) -> bool {
-        let Span::Nanos(width) = rates.span else { return false };
+    fn roll(&self, rules: &Rules, now: u64) -> bool {
+        let time = rules.rates.as_ref().and_then(|rates| match rates.span {
+            Span::Nanos(width) => Some((rates, width)),
+            Span::Calls(_) => None,
+        });
+        let Some((rates, width)) = time else {
+            // No bucket of time ever ends: whoever is told the time for another reason need not look.
+            self.open_edge(u64::MAX, rules.version);
+            return false;
+        };
         let tick = self.elapsed(now) / width;
         let moved = rates.window.advance(tick, || self.hot.tally.sum());
         let edge = self.absolute((rates.window.tick() + 1).saturating_mul(width));

@@ -26,6 +26,12 @@ const REJECTED: usize = 11;
 const _: () = assert!(WINDOWED == SLOW_FAILURE + 1);
 const _: () = assert!(REJECTED + RejectReason::ALL.len() == COUNTERS);
 
+/// Calls that ended with success or failure, of the first counters of a tally, and those of them that failed.
+pub(super) fn calls_and_failures(counts: &[u64; IGNORED]) -> [u64; 2] {
+    let failures = [FAILURE, SLOW_FAILURE, PROBE_FAILURE, SLOW_PROBE_FAILURE];
+    [counts.iter().sum(), failures.iter().map(|counter| counts[*counter]).sum()]
+}
+
 /// The counter of a result.
 pub(super) const fn of(outcome: Outcome, slow: bool, probe: bool) -> usize {
     match (outcome, slow, probe) {

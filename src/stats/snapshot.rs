@@ -185,6 +185,20 @@ impl HistogramSnapshot {
         Ok(())
     }
 
+    /// Adds the calls of many others in one pass, as [`merge`](Self::merge) does of each.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutMismatch`] when one of them has different slots; nothing is added.
+    pub fn merge_all(&mut self, others: &[&Self]) -> Result<(), LayoutMismatch> {
+        for other in others {
+            self.matches(other)?;
+        }
+        let rows: Vec<&[u64]> = others.iter().map(|other| &*other.counts).collect();
+        Kernels::detect().merge_rows(&mut self.counts, &rows);
+        Ok(())
+    }
+
     fn matches(&self, other: &Self) -> Result<(), LayoutMismatch> {
         if self.layout == other.layout {
             Ok(())

@@ -338,8 +338,7 @@ fn limit(svg: &mut Svg, frame: &Frame, patience: Duration) {
     let Area { left, right, top, .. } = frame.at;
     let y = frame.y(patience.as_nanos() as f64);
     if y > top + 1.0 {
-        svg.line("limit", (left, y), (right, y));
-        svg.words("name limit-name", (left + 4.0, y - 4.0), &format!("too late: over {}", short(patience)));
+        svg.line("line limit", (left, y), (right, y));
     }
 }
 

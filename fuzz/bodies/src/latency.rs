@@ -90,6 +90,11 @@ pub fn latency(bytes: &[u8]) {
     let mut twice = histogram.snapshot();
     twice.merge(&histogram.snapshot()).expect("the same slots");
     assert_eq!(twice.count(), 2 * all.len() as u64);
+    let mut three = histogram.snapshot();
+    three
+        .merge_all(&[&three.clone(), &twice.clone().since(&three).expect("the same slots")])
+        .expect("the same slots");
+    assert_eq!(three.count(), 3 * all.len() as u64);
     assert_eq!(twice.since(&histogram.snapshot()).expect("the same slots"), histogram.snapshot());
 }
 

@@ -11,6 +11,7 @@ mod hung;
 mod input;
 mod latency;
 mod retry;
+mod simd;
 mod sliding;
 mod twin;
 mod window;
@@ -21,6 +22,7 @@ pub use budget::budget;
 pub use hung::hung;
 pub use latency::latency;
 pub use retry::retry;
+pub use simd::simd;
 pub use sliding::sliding;
 pub use window::window;
 
@@ -28,7 +30,7 @@ pub use window::window;
 pub type Body = fn(&[u8]);
 
 /// Each body by the name of its fuzz target.
-pub const ALL: [(&str, Body); 8] = [
+pub const ALL: [(&str, Body); 9] = [
     ("breaker", breaker),
     ("window", window),
     ("hung", hung),
@@ -37,4 +39,5 @@ pub const ALL: [(&str, Body); 8] = [
     ("sliding", sliding),
     ("bucket", bucket),
     ("latency", latency),
+    ("simd", simd),
 ];

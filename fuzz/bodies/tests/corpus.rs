@@ -60,6 +60,11 @@ fn the_bucket_agrees_with_exact_arithmetic() {
 }
 
 #[test]
+fn every_level_agrees_with_the_definitions() {
+    run_target("simd");
+}
+
+#[test]
 fn every_body_has_a_target_and_a_corpus() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for (name, _) in ALL {
