@@ -141,8 +141,8 @@ impl Screen {
         lines.push(String::new());
 
         let head = format!(
-            "{:>10}{:>12}{:>12}{:>14}{:>14}",
-            self.filled, "declined", "failed", "refused: lim.", "refused: br."
+            "{:>10}{:>11}{:>11}{:>18}{:>18}",
+            self.filled, "declined", "failed", "refused: limiter", "refused: breaker"
         );
         lines.push(line().to(10).put(Ink::Faint, head).text());
         lines.push(numbers(line(), " a second", &now.recent.0, per_second(now)));
@@ -205,10 +205,10 @@ fn numbers(line: Line, name: &str, counts: &Counts, spell: impl Fn(u64) -> Strin
     let mut line = line.put(Ink::Faint, name).to(10);
     for (count, ink, width) in [
         (counts[Item::Filled], Ink::Good, 10),
-        (counts[Item::Declined], Ink::Plain, 12),
-        (counts.failed(), Ink::Bad, 12),
-        (counts[Item::RefusedByLimiter], Ink::Warning, 14),
-        (counts[Item::RefusedByBreaker], Ink::Warning, 14),
+        (counts[Item::Declined], Ink::Plain, 11),
+        (counts.failed(), Ink::Bad, 11),
+        (counts[Item::RefusedByLimiter], Ink::Warning, 18),
+        (counts[Item::RefusedByBreaker], Ink::Warning, 18),
     ] {
         line = line.put(if count == 0 { Ink::Faint } else { ink }, format!("{:>width$}", spell(count)));
     }
