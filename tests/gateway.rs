@@ -3,40 +3,24 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "shared/example.rs"]
+mod example;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// Far beyond what anything here takes on a busy machine.
-const DEADLINE: Duration = Duration::from_mins(1);
+use example::{DEADLINE, eventually, example};
 
 fn gateway() -> Command {
-    let test = std::env::current_exe().expect("a test knows where it is");
-    let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
-    let program = profile.join("examples").join("gateway");
-    assert!(
-        is_built(&program),
-        "{} is missing or old: run `cargo build --example gateway`",
-        program.display()
-    );
-    let mut command = Command::new(program);
-    command.stdin(Stdio::null());
-    command
-}
-
-/// A plain `cargo test` builds the example, `cargo test --test gateway` does not.
-fn is_built(program: &Path) -> bool {
-    let modified = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
-    let sources = fs::read_to_string(program.with_extension("d")).unwrap_or_default();
-    let newest = sources.split_whitespace().skip(1).filter_map(|source| modified(Path::new(source))).max();
-    modified(program).is_some_and(|built| newest.is_none_or(|newest| newest <= built))
+    example("gateway")
 }
 
 fn refused(arguments: &[&str]) -> String {
@@ -47,15 +31,34 @@ fn refused(arguments: &[&str]) -> String {
     stderr
 }
 
-/// The data of a run to the end; removed once read.
-fn report(name: &str, arguments: &[&str]) -> Value {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-        .join(format!("gateway-{name}-{}.json", std::process::id()));
-    let output = gateway().args(arguments).arg("--json").arg(&path).output().expect("the example runs");
+/// A file of this process; it is removed with the value.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let name = format!("gateway-{}-{name}", std::process::id());
+        Self(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name))
+    }
+
+    fn read(&self) -> String {
+        fs::read_to_string(&self.0).expect("the gateway wrote it")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// The data and the page of a run to the end.
+fn report(name: &str, arguments: &[&str]) -> (Value, String) {
+    let [json, html] = ["json", "html"].map(|kind| Scratch::new(&format!("{name}.{kind}")));
+    let mut command = gateway();
+    command.args(arguments).arg("--json").arg(&json.0).arg("--report").arg(&html.0);
+    let output = command.output().expect("the example runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = fs::read_to_string(&path).expect("it wrote its report");
-    fs::remove_file(&path).expect("the report can be removed");
-    serde_json::from_str(&text).expect("the report is JSON")
+    (serde_json::from_str(&json.read()).expect("the data are JSON"), html.read())
 }
 
 fn count(value: &Value, path: &str) -> u64 {
@@ -78,22 +81,25 @@ fn list<'v>(value: &'v Value, path: &str) -> &'v [Value] {
 fn check_books(run: &Value, scheduled: u64) {
     let orders = |name: &str| count(run, &format!("/orders/{name}"));
     assert_eq!(orders("due"), scheduled);
-    let failed = ["timed_out", "refused", "broken", "unavailable", "banned"];
+    let failed = ["timed_out", "unreachable", "broken", "unavailable", "banned"];
     assert_eq!(orders("failed"), sum(run, "/orders/failed_by", &failed));
-    let attempted = sum(run, "/orders", &["filled", "declined", "limited", "rejected", "failed"]);
+    let refused = sum(run, "/orders/refused_by", &["limiter", "breaker"]);
+    let attempted = sum(run, "/orders", &["filled", "declined", "failed"]) + refused;
     assert_eq!(attempted + orders("unsent"), scheduled);
+    assert_eq!(orders("filled_in_time") + orders("filled_late"), orders("filled"));
     assert!(orders("saved_by_retry") <= orders("filled") + orders("declined"));
     assert!(orders("failed_again") <= orders("failed"));
-    assert!(orders("rejected_while_up") <= orders("rejected"));
+    assert!(orders("refused_while_up") <= orders("refused_by/breaker"));
     assert_eq!(
         list(run, "/filled_by_column").iter().filter_map(Value::as_u64).sum::<u64>(),
         orders("filled")
     );
+    check_slices(run, refused);
     let sent = count(run, "/sent/attempts");
     assert_eq!(sent - count(run, "/sent/in_vain"), orders("filled") + orders("declined"));
     if run["layers"].is_null() {
         assert_eq!(sent, attempted);
-        assert_eq!(orders("limited") + orders("rejected") + orders("saved_by_retry"), 0);
+        assert_eq!(refused + orders("saved_by_retry"), 0);
     } else {
         check_layers(&run["layers"], attempted, sent, run);
     }
@@ -105,6 +111,34 @@ fn check_books(run: &Value, scheduled: u64) {
         assert!(entry["cause"].as_str().is_some_and(|cause| !cause.is_empty()));
     }
     assert_eq!(count(run, "/events_dropped"), 0);
+}
+
+/// The slices follow each other without a gap, and together they are the run.
+fn check_slices(run: &Value, refused: u64) {
+    let slices = list(run, "/slices");
+    let all = |name: &str| slices.iter().map(|slice| count(slice, name)).sum::<u64>();
+    assert_eq!(all("/filled"), count(run, "/orders/filled"));
+    assert_eq!(all("/failed"), count(run, "/orders/failed"));
+    assert_eq!(all("/refused"), refused);
+    assert_eq!(all("/sent"), count(run, "/sent/attempts"));
+    let mut end = 0.0;
+    for slice in slices {
+        let [from, until] = ["/from", "/until"].map(|edge| seconds(slice, edge));
+        assert!(from.total_cmp(&end).is_eq() && until > from, "the slices have a gap: {slice}");
+        end = until;
+    }
+    assert!(end >= seconds(run, "/elapsed"), "the last slice ends before the run");
+    if !run["layers"].is_null() {
+        for (name, path) in [
+            ("limiter: no permit left", "/layers/limiter/refused"),
+            ("breaker: open", "/layers/breaker/refused/open"),
+            ("breaker: half-open", "/layers/breaker/refused/half_open"),
+            ("retry: budget spent", "/layers/retry/stopped/budget"),
+            ("retry: deadline near", "/layers/retry/stopped/deadline"),
+        ] {
+            assert_eq!(all(&format!("/refusals/{name}")), count(run, path), "{name}");
+        }
+    }
 }
 
 /// An attempt is a call or a retry; it pays a permit or is refused one; then the breaker refuses it or it is
@@ -128,7 +162,7 @@ fn check_layers(layers: &Value, attempted: u64, sent: u64, run: &Value) {
     // What was paid for a retry is not given back when the deadline passes before it begins.
     assert!(retries <= count(layers, "/retry/budget/retries"));
     assert_eq!(calls + retries, sum(layers, "/limiter", &["allowed", "refused"]));
-    let refused = sum(layers, "/breaker/rejected", &["open", "half_open"]);
+    let refused = sum(layers, "/breaker/refused", &["open", "half_open"]);
     assert_eq!(count(layers, "/limiter/allowed"), refused + sent);
     // A hung call that answers after all is in twice: as a failure, and as late.
     let ended = sum(layers, "/breaker", &["success", "failure", "cancelled", "late"]);
@@ -149,14 +183,15 @@ fn the_script_is_survived_better_with_the_stack() {
 struct Compared {
     /// Seconds, with the stack and without.
     lost: [f64; 2],
-    /// Orders that the exchange answered with a ban, without the stack.
+    /// Orders that the venue answered with a ban, unprotected.
     banned: u64,
     saved: u64,
 }
 
 fn both_runs() -> Compared {
-    let report = report("script", &["--seconds", "3"]);
-    let [with, without] = list(&report, "/runs") else { panic!("two runs: {report:#}") };
+    let (data, page) = report("script", &["--seconds", "3"]);
+    let [with, without] = list(&data, "/runs") else { panic!("two runs: {data:#}") };
+    check_page(&page, &data);
     assert!(with["layers"].is_object() && without["layers"].is_null());
     for run in [with, without] {
         // For four parts of sixty there are three times as many.
@@ -173,7 +208,7 @@ fn both_runs() -> Compared {
     assert!(count(with, "/layers/breaker/opened/times") >= 1);
     let causes = with["layers"]["breaker"]["opened"]["causes"].as_object();
     assert!(!causes.expect("causes by name").is_empty());
-    assert!(count(with, "/orders/rejected") > 0);
+    assert!(count(with, "/orders/refused_by/breaker") > 0);
     // However starved: the limiter leaves room for all that can arrive together.
     assert_eq!(count(with, "/orders/failed_by/banned"), 0);
     Compared {
@@ -181,6 +216,127 @@ fn both_runs() -> Compared {
         banned: count(without, "/orders/failed_by/banned"),
         saved: count(with, "/orders/saved_by_retry"),
     }
+}
+
+/// The page is well-formed, loads nothing, has all its parts, and says what the data say.
+fn check_page(page: &str, data: &Value) {
+    let tags = tags(page);
+    for tag in &tags {
+        for load in ["src", "srcset", "href", "xlink:href", "action", "data", "background", "poster"] {
+            assert_eq!(tag.attribute(load), None, "it may not load: {tag:?}");
+        }
+        assert!(!["script", "link", "iframe", "object", "img"].contains(&tag.name), "{tag:?}");
+    }
+    for load in ["http:", "https:", "url(", "@import", "//"] {
+        assert!(!page.contains(load), "it may not name an address: {load}");
+    }
+    let runs = list(data, "/runs");
+    let mut parts = vec!["states", "latency", "percentiles", "refusals", "summary", "details"];
+    if runs.len() == 2 {
+        parts.push("short");
+    }
+    for part in parts {
+        let found = tags.iter().filter(|tag| tag.name == "section" && tag.attribute("id") == Some(part));
+        assert_eq!(found.count(), 1, "section {part}");
+    }
+    for drawing in tags.iter().filter(|tag| tag.name == "svg" && tag.attribute("aria-hidden").is_none()) {
+        assert!(drawing.attribute("aria-label").is_some_and(|label| !label.is_empty()), "{drawing:?}");
+    }
+    // States and rates of each run, its latency, the refusals, for a wide page and a narrow one.
+    let of = |class: &str| {
+        let drawing = |tag: &&Tag<'_>| tag.name == "svg" && tag.attribute("class") == Some(class);
+        tags.iter().filter(drawing).count()
+    };
+    for class in ["wide", "narrow"] {
+        assert_eq!(of(class), 2 * runs.len() + 1, "{class}");
+    }
+    assert_eq!(of("curve"), 2);
+
+    let mut compared = 0;
+    for tag in &tags {
+        let Some(path) = tag.attribute("data-path") else { continue };
+        let run = tag.attribute("data-run").and_then(|run| run.parse::<usize>().ok());
+        let run = run.and_then(|run| runs.get(run)).unwrap_or_else(|| panic!("{tag:?}: which run?"));
+        let shown = tag.attribute("data-value").expect("a figure has a value");
+        if path.starts_with("/lost/") {
+            let nanos = Duration::from_secs_f64(seconds(run, path)).as_nanos();
+            let shown: u128 = shown.parse().expect("nanoseconds");
+            assert!(nanos.abs_diff(shown) <= 1, "{path}: {nanos} and {shown}");
+        } else if shown.is_empty() {
+            assert_eq!(run.pointer(path), None, "{path} is a figure in the data");
+            assert_eq!(tag.text, "-");
+        } else {
+            assert_eq!(shown.parse().ok(), Some(count(run, path)), "{path}");
+            if !path.starts_with("/latency_ns/") {
+                assert_eq!(tag.text.replace(' ', ""), shown, "{path}");
+            }
+        }
+        compared += 1;
+    }
+    assert!(compared > 60, "only {compared} figures on the page");
+}
+
+/// The beginning of an element, and the text up to the next tag.
+#[derive(Debug)]
+struct Tag<'p> {
+    name: &'p str,
+    attributes: Vec<(&'p str, &'p str)>,
+    text: &'p str,
+}
+
+impl Tag<'_> {
+    fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|attribute| attribute.0 == name).map(|attribute| attribute.1)
+    }
+}
+
+/// All elements of a page. It is written as XML would have it: each is closed, in order, each attribute is
+/// quoted, and no `<`, `>` or `&` stands for itself.
+fn tags(page: &str) -> Vec<Tag<'_>> {
+    let (mut tags, mut open) = (Vec::new(), Vec::new());
+    let page = page.strip_prefix("<!DOCTYPE html>\n").expect("it says what it is");
+    for piece in page.trim().split('<').skip(1) {
+        let (tag, text) = piece.split_once('>').unwrap_or_else(|| panic!("a tag has no end: {piece}"));
+        assert!(!text.contains('>'), "a > stands for itself: {piece}");
+        for entity in text.split('&').skip(1) {
+            let known = ["amp;", "lt;", "gt;", "quot;"].iter().any(|name| entity.starts_with(name));
+            assert!(known, "a & stands for itself: {piece}");
+        }
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name), "an element ends that is not the last to begin");
+            continue;
+        }
+        let (body, closed) = tag.strip_suffix('/').map_or((tag, false), |body| (body, true));
+        let (name, mut rest) = body.split_once(' ').unwrap_or((body, ""));
+        let mut attributes = Vec::new();
+        while !rest.is_empty() {
+            let (key, value) = rest.split_once("=\"").unwrap_or_else(|| panic!("not quoted: <{tag}>"));
+            let (value, after) = value.split_once('"').unwrap_or_else(|| panic!("not quoted: <{tag}>"));
+            attributes.push((key, value));
+            rest = after.trim_start();
+        }
+        if !closed {
+            open.push(name);
+        }
+        tags.push(Tag { name, attributes, text });
+    }
+    assert!(open.is_empty(), "left open: {open:?}");
+    tags
+}
+
+#[test]
+fn a_page_of_a_run_without_a_refusal_says_so() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let address = listener.local_addr().expect("a bound listener has an address").to_string();
+    // One call more than the run makes asks first whether anyone is there.
+    let service =
+        thread::spawn(move || listener.incoming().take(1 + 4).filter_map(Result::ok).for_each(drop));
+    let (data, page) = report("calm", &["--target", &address, "--seconds", "2", "--rate", "2"]);
+    service.join().expect("the service ends");
+    let refused = sum(&data, "/runs/0/layers/breaker/refused", &["open", "half_open"])
+        + count(&data, "/runs/0/layers/limiter/refused");
+    assert_eq!(page.contains("No layer refused an attempt in this run."), refused == 0);
+    tags(&page);
 }
 
 /// A venue to talk to.
@@ -256,16 +412,17 @@ fn a_target_that_goes_away_opens_the_breaker() {
     let address = listener.local_addr().expect("a bound listener has an address").to_string();
     // The listener ends with the thread.
     let service = thread::spawn(move || listener.incoming().take(50).filter_map(Result::ok).for_each(drop));
-    let report = report("target", &["--target", &address, "--seconds", "2", "--rate", "200"]);
+    let (data, page) = report("target", &["--target", &address, "--seconds", "2", "--rate", "200"]);
     service.join().expect("the service ends");
-    let [run] = list(&report, "/runs") else { panic!("one run: {report:#}") };
+    let [run] = list(&data, "/runs") else { panic!("one run: {data:#}") };
+    check_page(&page, &data);
     check_books(run, 2 * 200);
     assert!(count(run, "/orders/filled") > 0);
     // Some of the five failures that open it are of one order.
     assert!(count(run, "/layers/breaker/failure") >= 5);
-    assert!(count(run, "/orders/failed_by/refused") >= 1);
+    assert!(count(run, "/orders/failed_by/unreachable") >= 1);
     assert!(count(run, "/layers/retry/retries") >= 1);
-    assert!(count(run, "/orders/rejected") > 0);
+    assert!(count(run, "/orders/refused_by/breaker") > 0);
     assert!(count(run, "/layers/breaker/opened/times") >= 1);
 }
 
@@ -289,7 +446,11 @@ fn bad_arguments_are_named_with_what_is_allowed() {
         (&["venue", "--ban", "soon"], "--ban soon: not a whole number from 1 to 3600000"),
         (&["--fast"], "--fast"),
         (&["quickly"], "quickly"),
-        (&["--json", "/nowhere/at/all.json"], "--json /nowhere/at/all.json"),
+        (&["--json", "/nowhere/at/all.json"], "--json /nowhere/at/all.json: cannot be written: "),
+        (&["--report", "/nowhere/at/all.html"], "--report /nowhere/at/all.html: cannot be written: "),
+        (&["--report", "/"], "--report /: cannot be written: "),
+        (&["--report"], "--report"),
+        (&["--report", "same", "--json", "same"], "--json and --report name the same file"),
     ] {
         let stderr = refused(arguments);
         assert!(stderr.contains(expected), "{arguments:?}: {stderr}");
@@ -385,17 +546,6 @@ impl Drop for Running {
 fn is_venue(pid: Pid) -> bool {
     let path = Path::new("/proc").join(pid.as_raw_nonzero().to_string()).join("cmdline");
     fs::read(path).is_ok_and(|line| line.split(|&byte| byte == 0).any(|word| word == b"venue"))
-}
-
-fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        if let Some(seen) = look() {
-            return seen;
-        }
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        thread::park_timeout(Duration::from_millis(2));
-    }
 }
 
 #[test]

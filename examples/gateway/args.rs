@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::{Arg, Parser};
 
-use crate::exchange::Allowance;
+use crate::allowance::Allowance;
+use crate::flags::{number, text};
 
 pub(crate) const HELP: &str = "\
 Drives orders through the whole stack (a retry with a budget, a rate limiter, a circuit breaker) to a venue
@@ -21,6 +21,8 @@ usage: cargo run --release --example gateway -- [options]
   --threads N         trading threads, 1 to 64 (default 4); each owns one connection
   --rate N            orders per second over all threads, 1 to 50000 (default 2000; 20 with --target)
   --port N            port of the venue on 127.0.0.1, 1 to 65535 (default: a free one)
+  --report FILE       write a page with the runs over time, the percentiles and the summary too (HTML, in
+                      one file that opens without a network)
   --json FILE         write the summary as data too
   --target HOST:PORT  guard a service of yours instead: one run, nothing is started and no fault injected.
                       A call connects and hangs up, which any TCP service understands
@@ -52,6 +54,7 @@ pub(crate) struct Options {
     pub(crate) port: u16,
     pub(crate) target: Option<Target>,
     pub(crate) json: Option<PathBuf>,
+    pub(crate) report: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -63,7 +66,8 @@ pub(crate) struct Target {
 
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
     let mut parser = Parser::from_args(arguments);
-    let mut options = Options { seconds: 15, threads: 4, rate: 0, port: 0, target: None, json: None };
+    let mut options =
+        Options { seconds: 15, threads: 4, rate: 0, port: 0, target: None, json: None, report: None };
     let (mut venue, mut orders, mut name) = (false, false, None);
     let (mut limit, mut burst, mut ban) = (None, None, 1_000);
     let mut first = true;
@@ -78,6 +82,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
                 options.port = number(&mut parser, "--port", u32::from(!venue)..=65_535)? as u16;
             }
             Arg::Long("json") => options.json = Some(parser.value().map_err(text)?.into()),
+            Arg::Long("report") => options.report = Some(parser.value().map_err(text)?.into()),
             Arg::Long("target") => name = Some(host_and_port(parser.value().map_err(text)?)?),
             Arg::Long("orders") => orders = true,
             Arg::Long("limit") if venue => limit = Some(number(&mut parser, "--limit", 1..=1_000_000)?),
@@ -96,6 +101,9 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
     if name.is_some() && options.port != 0 {
         return Err("--port is the port of our own venue, which --target leaves out: give one of them".into());
     }
+    if options.json.is_some() && options.json == options.report {
+        return Err("--json and --report name the same file: give each its own".into());
+    }
     if orders && name.is_none() {
         return Err("--orders says how to talk to a --target; our own venue always gets orders".into());
     }
@@ -104,20 +112,6 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
     }
     options.target = name.map(|name| Target { name, orders });
     Ok(Command::Drive(options))
-}
-
-fn number(parser: &mut Parser, flag: &str, range: RangeInclusive<u32>) -> Result<u32, String> {
-    let value = parser.value().map_err(text)?;
-    value.to_str().and_then(|value| value.parse().ok()).filter(|number| range.contains(number)).ok_or_else(
-        || {
-            format!(
-                "{flag} {}: not a whole number from {} to {}",
-                value.display(),
-                range.start(),
-                range.end()
-            )
-        },
-    )
 }
 
 fn host_and_port(value: OsString) -> Result<String, String> {
@@ -129,9 +123,4 @@ fn host_and_port(value: OsString) -> Result<String, String> {
         }
         _ => Err(bad(&value)),
     }
-}
-
-#[allow(clippy::needless_pass_by_value)] // the shape `map_err` wants
-fn text(error: lexopt::Error) -> String {
-    error.to_string()
 }

@@ -16,7 +16,7 @@ pub(crate) fn check(record: &Record, tally: &Tally) -> Result<(), String> {
     if let Some(Counted { retry, budget, limiter, breaker }) =
         record.protection.as_ref().map(|(_, counted)| counted)
     {
-        let kept_back = breaker.rejected.open + breaker.rejected.half_open;
+        let refused = breaker.rejected.open + breaker.rejected.half_open;
         // A hung call that answers after all is in twice: as a failure, and as late.
         let judged = breaker.success + breaker.failure + breaker.cancelled + breaker.late - breaker.hung;
         accounts.extend([
@@ -26,11 +26,11 @@ pub(crate) fn check(record: &Record, tally: &Tally) -> Result<(), String> {
             ("attempts: the retry's, the limiter's", retry.calls() + retry.retries, {
                 limiter.allowed + limiter.refused
             }),
-            ("permits: used, given", kept_back + counts[Item::Sent], limiter.allowed),
+            ("permits: used, given", refused + counts[Item::Sent], limiter.allowed),
             ("attempts sent: in all, judged by the breaker", counts[Item::Sent], judged),
         ]);
     } else {
-        accounts.push(("attempts without protection: orders, sent", attempted, counts[Item::Sent]));
+        accounts.push(("attempts of the unprotected: orders, sent", attempted, counts[Item::Sent]));
     }
     for (account, one, other) in accounts {
         if one != other {

@@ -4,13 +4,14 @@ use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
 
 use crate::args::Options;
-use crate::ink::state_name;
+use crate::compare::QUANTILES;
 use crate::layers::{causes, window_length};
-use crate::page::Run;
 use crate::record::What;
 use crate::run::{Place, Setup};
+use crate::series::{Refusal, Slice};
+use crate::spell::state_name;
 use crate::stack::{Counted, Rules};
-use crate::summary::QUANTILES;
+use crate::table::Run;
 use crate::tally::Item;
 
 /// The summary as data; times are in seconds unless a name says otherwise.
@@ -89,7 +90,11 @@ fn layers_data(run: &Run, counted: &Counted) -> Value {
             "late": breaker.late,
             "hung": breaker.hung,
             "cancelled": breaker.cancelled,
-            "rejected": { "open": breaker.rejected.open, "half_open": breaker.rejected.half_open },
+            "refused": {
+                "all": breaker.rejected.open + breaker.rejected.half_open,
+                "open": breaker.rejected.open,
+                "half_open": breaker.rejected.half_open,
+            },
             "opened": { "times": run.0.times_opened(), "causes": causes },
         },
     })
@@ -104,18 +109,21 @@ fn run_data(run: &Run) -> Value {
         "orders": {
             "due": record.schedule.total(),
             "filled": counts[Item::Filled],
+            "filled_in_time": tally.in_time(),
             "filled_late": counts[Item::Stale],
             "filled_before": counts[Item::FilledBefore],
             "declined": counts[Item::Declined],
             "saved_by_retry": counts[Item::Saved],
-            "limited": counts[Item::Limited],
-            "rejected": counts[Item::Rejected],
-            "rejected_while_up": counts[Item::Missed],
+            "refused_by": {
+                "limiter": counts[Item::RefusedByLimiter],
+                "breaker": counts[Item::RefusedByBreaker],
+            },
+            "refused_while_up": counts[Item::RefusedWhileUp],
             "failed": counts.failed(),
             "failed_again": counts[Item::FailedAgain],
             "failed_by": {
                 "timed_out": counts[Item::TimedOut],
-                "refused": counts[Item::Refused],
+                "unreachable": counts[Item::Unreachable],
                 "broken": counts[Item::Broken],
                 "unavailable": counts[Item::Unavailable],
                 "banned": counts[Item::Banned],
@@ -151,6 +159,32 @@ fn run_data(run: &Run) -> Value {
             }),
         }).collect::<Vec<_>>(),
         "filled_by_column": record.cells.as_slice(),
+        "slices": record.series.slices().iter().map(slice_data).collect::<Vec<_>>(),
+    })
+}
+
+/// Orders but for `sent` and `refusals`, which are attempts.
+fn slice_data(slice: &Slice) -> Value {
+    let refusals: Map<String, Value> = Refusal::ALL
+        .iter()
+        .map(|&refusal| {
+            let name = format!("{}: {}", refusal.layer(), refusal.reason());
+            (name, slice.refusals.count(refusal).into())
+        })
+        .collect();
+    let latency: Option<Map<String, Value>> = slice.latency.map(|latency| {
+        let names = Slice::QUANTILES.iter().map(|(name, _)| (*name).to_string());
+        names.zip(latency.map(|at| (at.as_nanos() as u64).into())).collect()
+    });
+    json!({
+        "from": slice.from.as_secs_f64(),
+        "until": slice.until.as_secs_f64(),
+        "sent": slice.counts[Item::Sent],
+        "filled": slice.counts[Item::Filled],
+        "failed": slice.counts.failed(),
+        "refused": slice.refused(),
+        "refusals": refusals,
+        "latency_ns": latency,
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::exchange::Meter;
+use crate::allowance::Meter;
 use crate::wire::{Order, Verdict};
 
 /// The venue declines larger orders.

@@ -4,62 +4,62 @@ use std::time::Duration;
 
 use fusewire::{Cause, CircuitBreakerConfig, CircuitState, WindowConfig};
 
-use crate::ink::{Ink, cause_name, grouped, short};
-use crate::page::{Page, Run};
+use crate::ink::Ink;
 use crate::record::{Record, What};
 use crate::run::{Place, Setup};
+use crate::spell::{cause_name, grouped, short};
 use crate::stack::{Counted, Rules};
+use crate::table::{Run, Table};
 use crate::tally::Item;
 
-/// What the layers are told, in words.
-pub(crate) fn told(page: &mut Page, setup: &Setup, rules: &Rules) {
-    let percent = |rate: f64| format!("{:.0} %", rate * 100.0);
-    page.heading("The layers, outermost first");
-    let layer = |page: &mut Page, name: &str, words: &str| {
-        page.line(|line| line.put(Ink::Plain, format!("  {name:<9}")).put(Ink::Plain, words));
-    };
+/// A layer's name, what it is told in one sentence, and what there is to add.
+pub(crate) type Told = (&'static str, String, Vec<String>);
+
+/// What the layers are told, outermost first.
+pub(crate) fn told(setup: &Setup, rules: &Rules) -> [Told; 3] {
     let Rules { retry, deadline, budget, rate, burst, breaker } = rules;
     let (tries, base) = (retry.max_attempts, short(retry.base_delay));
     let (whole, each) = (short(*deadline), short(setup.scale.attempt));
-    layer(
-        page,
-        "retry",
-        &format!("{tries} attempts an order, {each} each and {whole} in all; waits from {base}, doubling"),
-    );
     let (share, per_second, saved) = (percent(budget.share), budget.per_second, budget.saved);
-    page.note(&format!(
-        "           the budget: {share} of the calls, {per_second} a second, and {saved} saved up"
-    ));
     let (rate, burst) = (grouped((*rate).into()), grouped((*burst).into()));
-    layer(page, "limiter", &format!("{rate} orders a second, {burst} at once"));
+    let mut venue = Vec::new();
     if let Place::Own { .. } = setup.place {
         let (most, ban) = (grouped(setup.allowance().burst.into()), short(setup.scale.ban));
-        page.note(&format!(
-            "           the exchange takes as many, {most} at once, and bans whoever sends more for {ban}"
-        ));
+        venue.push(format!("the venue takes as many, {most} at once, and bans whoever sends more for {ban}"));
     }
-    layer(page, "breaker", &format!("opens at {}", opens_at(breaker)));
+    [
+        (
+            "retry",
+            format!("{tries} attempts an order, {each} each and {whole} in all; waits from {base}, doubling"),
+            vec![format!("the budget: {share} of the orders, {per_second} a second, and {saved} saved up")],
+        ),
+        ("limiter", format!("{rate} attempts a second, {burst} at once"), venue),
+        ("breaker", format!("opens at {}", opens_at(breaker)), breaker_details(breaker)),
+    ]
+}
+
+fn breaker_details(breaker: &CircuitBreakerConfig) -> Vec<String> {
+    let mut details = Vec::new();
     if let Some(length) = window_length(breaker) {
-        let calls = breaker.minimum_calls;
-        page.note(&format!(
-            "           shares are of the last {}, if it holds {calls} calls or more",
-            short(length)
-        ));
+        let (length, attempts) = (short(length), breaker.minimum_calls);
+        details.push(format!("shares are of the last {length}, if it holds {attempts} attempts or more"));
     }
     if let Some(after) = breaker.count_hung_after {
-        page.note(&format!(
-            "           a call out for over {} counts as a failure while it still waits",
-            short(after)
-        ));
+        let after = short(after);
+        details.push(format!("an attempt out for over {after} counts as a failure while it still waits"));
     }
     let (probes, after) = (breaker.half_open_requests, short(breaker.recovery_timeout));
-    page.note(&format!(
-        "           probes after {after}, {probes} at a time; {probes} successes close it, one failure reopens"
+    details.push(format!(
+        "probes after {after}, {probes} at a time; {probes} successes close it, one failure reopens"
     ));
+    details
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
 }
 
 fn opens_at(config: &CircuitBreakerConfig) -> String {
-    let percent = |rate: f64| format!("{:.0} %", rate * 100.0);
     let mut rules = Vec::new();
     if let Some(failures) = config.failure_threshold {
         rules.push(format!("{failures} failures in a row"));
@@ -79,53 +79,81 @@ pub(crate) fn window_length(config: &CircuitBreakerConfig) -> Option<Duration> {
 }
 
 /// What each layer did.
-pub(crate) fn did(page: &mut Page, run: &Run, rules: &Rules, counted: &Counted) {
-    let (record, tally) = run;
-    let Counted { retry, limiter, breaker, .. } = counted;
+pub(crate) fn did(run: &Run, rules: &Rules, counted: &Counted) -> [Table; 3] {
+    [retry(run, counted), limiter(run, counted), breaker(run, rules, counted)]
+}
 
-    page.heading("Retry");
-    page.part("orders", Ink::Plain, retry.calls());
-    for bucket in retry.attempts.iter().filter(|bucket| bucket.succeeded + bucket.failed > 0) {
+fn retry((_, tally): &Run, Counted { retry, .. }: &Counted) -> Table {
+    const AT: &str = "/layers/retry";
+    let mut table = Table::of_layer("Retry");
+    table.part((0, "orders", Ink::Plain), format!("{AT}/calls"), retry.calls());
+    for (index, bucket) in retry.attempts.iter().enumerate() {
+        if bucket.succeeded + bucket.failed == 0 {
+            continue;
+        }
         let attempts = match bucket.most {
             Some(1) => "1 attempt".into(),
             Some(most) => format!("{most} attempts"),
             None => "more attempts".into(),
         };
-        page.part(&format!("  answered after {attempts}"), Ink::Faint, bucket.succeeded);
-        page.part(&format!("  not answered after {attempts}"), Ink::Faint, bucket.failed);
+        for (name, end, count) in
+            [("answered", "succeeded", bucket.succeeded), ("not answered", "failed", bucket.failed)]
+        {
+            let path = format!("{AT}/attempts/{index}/{end}");
+            table.part((1, &format!("{name} after {attempts}"), Ink::Faint), path, count);
+        }
     }
-    page.part("retries made", Ink::Plain, retry.retries);
-    page.part("orders saved: answered after a retry", Ink::Good, tally.counts[Item::Saved]);
-    page.part("  filled by an attempt that seemed to fail", Ink::Faint, tally.counts[Item::FilledBefore]);
-    page.part("orders given up", Ink::Plain, retry.failed());
+    table.part((0, "retries made", Ink::Plain), format!("{AT}/retries"), retry.retries);
+    let [saved, before] = [Item::Saved, Item::FilledBefore].map(|item| tally.counts[item]);
+    table.part((0, "orders saved: answered after a retry", Ink::Good), "/orders/saved_by_retry", saved);
+    table.part((1, "filled by an attempt that seemed to fail", Ink::Faint), "/orders/filled_before", before);
+    table.part((0, "orders given up", Ink::Plain), format!("{AT}/failed"), retry.failed());
     let stopped = &retry.stopped;
-    page.part("  the circuit was open", Ink::Faint, stopped.open_circuit);
-    page.part("  the budget was spent", Ink::Faint, stopped.budget);
-    page.part("  the deadline was near", Ink::Faint, stopped.deadline);
-    page.part("  every attempt was made", Ink::Faint, stopped.exhausted);
-    page.part("  no use in trying again", Ink::Faint, stopped.not_retryable);
+    for (name, reason, count) in [
+        ("the breaker was open", "open_circuit", stopped.open_circuit),
+        ("the budget was spent", "budget", stopped.budget),
+        ("the deadline was near", "deadline", stopped.deadline),
+        ("every attempt was made", "exhausted", stopped.exhausted),
+        ("no use in trying again", "not_retryable", stopped.not_retryable),
+    ] {
+        table.part((1, name, Ink::Faint), format!("{AT}/stopped/{reason}"), count);
+    }
     let share = retry.retries as f64 * 100.0 / (retry.calls().max(1)) as f64;
-    page.note(&format!(
-        "  {share:.1} retries to 100 orders; the longest way of an order that was sent took {}",
+    table.note(format!(
+        "{share:.1} retries to 100 orders; the longest way of an order that was sent took {}",
         short(Duration::from_nanos(tally.order.max()))
     ));
+    table
+}
 
-    page.heading("Limiter");
-    page.part("permits given, one for each attempt", Ink::Plain, limiter.allowed);
-    page.part("permits refused", Ink::Warning, limiter.refused);
-    page.part("  orders that gave up over it", Ink::Faint, tally.counts[Item::Limited]);
+fn limiter((_, tally): &Run, Counted { limiter, .. }: &Counted) -> Table {
+    const AT: &str = "/layers/limiter";
+    let mut table = Table::of_layer("Limiter");
+    table.part((0, "attempts let through", Ink::Plain), format!("{AT}/allowed"), limiter.allowed);
+    table.part((0, "attempts refused", Ink::Warning), format!("{AT}/refused"), limiter.refused);
+    let orders = tally.counts[Item::RefusedByLimiter];
+    table.part((1, "orders that gave up over it", Ink::Faint), "/orders/refused_by/limiter", orders);
+    table
+}
 
-    page.heading("Breaker");
-    page.part("attempts let through", Ink::Plain, tally.counts[Item::Sent]);
-    page.part("  that failed", Ink::Faint, tally.counts[Item::SentInVain]);
-    page.part("attempts refused", Ink::Warning, breaker.rejected.open + breaker.rejected.half_open);
-    page.part("  open", Ink::Faint, breaker.rejected.open);
-    let probes = format!("  half-open, the {} probes all taken", rules.breaker.half_open_requests);
-    page.part(&probes, Ink::Faint, breaker.rejected.half_open);
-    page.part("opened", Ink::Plain, record.times_opened() as u64);
+fn breaker((record, tally): &Run, rules: &Rules, Counted { breaker, .. }: &Counted) -> Table {
+    const AT: &str = "/layers/breaker";
+    let mut table = Table::of_layer("Breaker");
+    let [sent, in_vain] = [Item::Sent, Item::SentInVain].map(|item| tally.counts[item]);
+    table.part((0, "attempts let through", Ink::Plain), "/sent/attempts", sent);
+    table.part((1, "that failed", Ink::Faint), "/sent/in_vain", in_vain);
+    let refused = &breaker.rejected;
+    let all = refused.open + refused.half_open;
+    table.part((0, "attempts refused", Ink::Warning), format!("{AT}/refused/all"), all);
+    table.part((1, "open", Ink::Faint), format!("{AT}/refused/open"), refused.open);
+    let probes = format!("half-open, the {} probes all taken", rules.breaker.half_open_requests);
+    table.part((1, &probes, Ink::Faint), format!("{AT}/refused/half_open"), refused.half_open);
+    table.part((0, "times opened", Ink::Plain), format!("{AT}/opened/times"), record.times_opened() as u64);
     for (cause, times) in causes(record) {
-        page.part(&format!("  {}", cause_name(cause)), Ink::Faint, times);
+        let path = format!("{AT}/opened/causes/{cause}");
+        table.part((1, &cause_name(cause), Ink::Faint), path, times);
     }
+    table
 }
 
 /// What opened the breaker, and how often, in the order of first appearance.

@@ -19,11 +19,11 @@ pub(crate) enum Answer {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    Refused,
+    Unreachable,
     TimedOut,
     Broken,
     Unavailable,
-    /// More orders were sent than the exchange allows.
+    /// More orders were sent than the venue allows.
     Banned,
 }
 
@@ -39,7 +39,7 @@ impl Retryable for Fault {
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            ErrorKind::ConnectionRefused => Self::Refused,
+            ErrorKind::ConnectionRefused => Self::Unreachable,
             ErrorKind::TimedOut | ErrorKind::WouldBlock => Self::TimedOut,
             _ => Self::Broken,
         }

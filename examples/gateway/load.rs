@@ -54,7 +54,7 @@ const SECOND: u128 = 1_000_000_000;
 
 impl Schedule {
     /// The stretches of one rate each: how long, and orders a second.
-    fn stretches(&self) -> [(Duration, u32); 3] {
+    pub(crate) fn stretches(&self) -> [(Duration, u32); 3] {
         let [from, until] = self.surge.unwrap_or([self.length; 2]);
         let (surge, rest) = (until.saturating_sub(from), self.length.saturating_sub(until));
         [(from, self.rate), (surge, self.rate * SURGE), (rest, self.rate)]
@@ -154,7 +154,7 @@ enum End {
     Answered(Answer),
     Failed(Fault),
     /// It was never sent.
-    KeptBack(RefusedBy),
+    Refused(RefusedBy),
 }
 
 /// An order's way so far.
@@ -198,7 +198,7 @@ impl Trader<'_> {
             (Ok(answer), _) => End::Answered(answer),
             // Also when a layer refused the attempt after it.
             (Err(_), Some(fault)) => End::Failed(fault),
-            (Err(error), None) => End::KeptBack(refusal(&error)),
+            (Err(error), None) => End::Refused(refusal(&error)),
         }
     }
 
@@ -247,12 +247,12 @@ impl Trader<'_> {
                 tally.counts[Item::of_fault(fault)] += 1;
                 tally.counts[Item::FailedAgain] += u64::from(passage.sent > 1);
             }
-            End::KeptBack(RefusedBy::Limiter) => tally.counts[Item::Limited] += 1,
-            End::KeptBack(_) => {
-                tally.counts[Item::Rejected] += 1;
+            End::Refused(RefusedBy::Limiter) => tally.counts[Item::RefusedByLimiter] += 1,
+            End::Refused(_) => {
+                tally.counts[Item::RefusedByBreaker] += 1;
                 // Relaxed: a flag by itself.
                 let up = self.plan.venue_up.load(Ordering::Relaxed);
-                tally.counts[Item::Missed] += u64::from(up);
+                tally.counts[Item::RefusedWhileUp] += u64::from(up);
             }
         }
     }

@@ -2,13 +2,16 @@
 //!
 //! `cargo run --release --example gateway -- --help` tells the rest. The venue is this program again, as a
 //! process of its own that is killed, restarted, stopped, slowed and flooded on a script; the same script is
-//! then run without protection, and the two are compared.
+//! then run unprotected, and the two are compared.
 
+mod allowance;
 mod args;
 mod books;
+mod compare;
 mod data;
 mod desk;
-mod exchange;
+#[path = "../shared/flags.rs"]
+mod flags;
 mod ink;
 mod layers;
 mod line;
@@ -16,11 +19,16 @@ mod load;
 mod page;
 mod process;
 mod record;
+mod report;
 mod run;
 mod screen;
 mod script;
+mod series;
+#[path = "../shared/spell.rs"]
+mod spell;
 mod stack;
 mod summary;
+mod table;
 mod tally;
 mod venue;
 mod wire;
@@ -29,6 +37,7 @@ use std::env;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::net::ToSocketAddrs;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -72,10 +81,14 @@ fn complain(code: u8, message: &str) -> ExitCode {
 }
 
 fn drive(options: &Options) -> Result<(), Trouble> {
-    if let Some(path) = &options.json {
-        // Now, not after all the runs.
-        let opened = OpenOptions::new().append(true).create(true).open(path);
-        opened.map_err(|error| Trouble::Refused(format!("--json {}: {error}", path.display())))?;
+    for (flag, path) in [("--json", &options.json), ("--report", &options.report)] {
+        if let Some(path) = path {
+            // Now, not after all the runs.
+            let opened = OpenOptions::new().append(true).create(true).open(path);
+            opened.map_err(|error| {
+                Trouble::Refused(format!("{flag} {}: cannot be written: {error}", path.display()))
+            })?;
+        }
     }
     let length = Duration::from_secs(options.seconds.into());
     let setup = match &options.target {
@@ -104,16 +117,17 @@ fn drive(options: &Options) -> Result<(), Trouble> {
     thread::spawn(move || signals.forever().for_each(|_| interrupted.shut()));
 
     let mut screen = Screen::new(setup.filled());
-    let load = format!("{} threads, {} orders a second", options.threads, options.rate);
+    let rate = spell::grouped(options.rate.into());
+    let load = format!("{} threads, {rate} orders a second", options.threads);
     let runs = match &setup.place {
         Place::Own { .. } => {
             let seconds = options.seconds;
-            writeln!(io::stdout(), "Two runs of {seconds} s, with protection and without; {load}.")?;
-            screen.begin("run 1 of 2: retry, limiter, breaker")?;
+            writeln!(io::stdout(), "Two runs of {seconds} s, protected and unprotected; {load}.")?;
+            screen.begin("run 1 of 2, protected: retry, limiter, breaker")?;
             let protected = run::conduct(&setup, true, &gate, &mut screen)?;
-            screen.begin("run 2 of 2: no protection")?;
-            let bare = run::conduct(&setup, false, &gate, &mut screen)?;
-            vec![protected, bare]
+            screen.begin("run 2 of 2, unprotected")?;
+            let unprotected = run::conduct(&setup, false, &gate, &mut screen)?;
+            vec![protected, unprotected]
         }
         Place::Target { name, orders, .. } => {
             let call = if *orders { "orders" } else { "connect and hang up" };
@@ -126,10 +140,16 @@ fn drive(options: &Options) -> Result<(), Trouble> {
     io::stdout().write_all(summary::page(&setup, &runs, screen.colour()).as_bytes())?;
     if let Some(path) = &options.json {
         let data = data::data(options, &setup, &runs);
-        fs::write(path, format!("{data:#}\n"))
-            .map_err(|error| Trouble::Failed(format!("--json {}: {error}", path.display())))?;
+        write("--json", path, &format!("{data:#}\n"))?;
+    }
+    if let Some(path) = &options.report {
+        write("--report", path, &report::page(options, &setup, &runs))?;
     }
     Ok(())
+}
+
+fn write(flag: &str, path: &Path, text: &str) -> Result<(), Trouble> {
+    fs::write(path, text).map_err(|error| Trouble::Failed(format!("{flag} {}: {error}", path.display())))
 }
 
 /// The first address of the target that answers.

@@ -1,15 +1,13 @@
-//! A page of headings, notes and rows: one column for each run.
+//! The summary as text: headings, notes and tables, one column for each run.
 
 use std::fmt::Write as _;
 
-use crate::ink::{Ink, Line, grouped};
-use crate::record::Record;
-use crate::tally::{Item, Tally};
-
-/// A run and what its threads counted.
-pub(crate) type Run = (Record, Tally);
+use crate::ink::{Ink, Line};
+use crate::table::Table;
 
 pub(crate) const ROOM: usize = 100;
+/// A note is broken at this column.
+const NOTE: usize = 88;
 
 /// The summary while it is written.
 pub(crate) struct Page {
@@ -32,46 +30,43 @@ impl Page {
         self.line(|line| line.put(Ink::Bold, text));
     }
 
-    /// A row of the comparison: one value for each run.
-    pub(crate) fn row(&mut self, name: &str, ink: Ink, runs: &[Run], value: impl Fn(&Run) -> String) {
-        let values: Vec<String> = runs.iter().map(value).collect();
-        self.values(name, ink, &values);
-    }
-
-    /// A row of one count for each run.
-    pub(crate) fn count(&mut self, name: &str, ink: Ink, runs: &[Run], item: Item) {
-        self.row(name, ink, runs, |run| grouped(run.1.counts[item]));
-    }
-
-    /// A row of what one layer has counted.
-    pub(crate) fn part(&mut self, name: &str, ink: Ink, count: u64) {
-        self.values(name, ink, &[grouped(count)]);
-    }
-
-    fn values(&mut self, name: &str, ink: Ink, values: &[String]) {
-        self.line(|mut line| {
-            line = line.put(Ink::Plain, format!("  {name:<44}"));
-            for value in values {
-                line = line.put(ink, format!("{value:>14}"));
-            }
-            line
-        });
-    }
-
-    /// A heading over columns, one for each run.
-    pub(crate) fn columns(&mut self, name: &str, runs: &[Run]) {
+    pub(crate) fn table(&mut self, table: &Table) {
         self.blank();
         self.line(|mut line| {
-            line = line.put(Ink::Bold, format!("{name:<46}"));
-            for (record, _) in runs {
-                let which = if record.protection.is_some() { "protected" } else { "unprotected" };
-                line = line.put(Ink::Bold, format!("{which:>14}"));
+            line = line.put(Ink::Bold, format!("{:<46}", table.title));
+            for column in &table.columns {
+                line = line.put(Ink::Bold, format!("{column:>14}"));
             }
             line
         });
+        for row in &table.rows {
+            let name = format!("{:indent$}{}", "", row.name, indent = 2 + 2 * row.depth);
+            self.line(|mut line| {
+                line = line.put(Ink::Plain, format!("{name:<46}"));
+                for figure in &row.figures {
+                    line = line.put(row.ink, format!("{:>14}", figure.text()));
+                }
+                line
+            });
+        }
+        for note in &table.notes {
+            self.note(2, note);
+        }
     }
 
-    pub(crate) fn note(&mut self, text: &str) {
-        self.line(|line| line.put(Ink::Faint, text));
+    /// A note, set in and broken into lines.
+    pub(crate) fn note(&mut self, indent: usize, text: &str) {
+        let mut written = String::new();
+        for word in text.split(' ') {
+            if !written.is_empty() && indent + written.chars().count() + 1 + word.chars().count() > NOTE {
+                let line = std::mem::take(&mut written);
+                self.line(|it| it.to(indent).put(Ink::Faint, line));
+            }
+            if !written.is_empty() {
+                written.push(' ');
+            }
+            written.push_str(word);
+        }
+        self.line(|it| it.to(indent).put(Ink::Faint, written));
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::allowance::Allowance;
 use crate::desk::Mood;
-use crate::exchange::Allowance;
 
 /// A running venue; dropping it kills the process, stopped or not.
 ///

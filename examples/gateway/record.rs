@@ -6,6 +6,7 @@ use fusewire::{Cause, CircuitState};
 
 use crate::ink::{self, CELLS};
 use crate::load::Schedule;
+use crate::series::Series;
 use crate::stack::{Counted, Rules};
 
 /// Something that happened, at a time since the start of the run.
@@ -32,6 +33,7 @@ pub(crate) struct Record {
     pub(crate) put_off: Duration,
     /// Orders filled in each cell of the strip.
     pub(crate) cells: [u64; CELLS],
+    pub(crate) series: Series,
     /// What the layers were told and what they have counted, if there are any.
     pub(crate) protection: Option<(Rules, Counted)>,
     pub(crate) events_dropped: u64,

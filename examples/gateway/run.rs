@@ -10,16 +10,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fusewire::{CircuitState, Clock, Event, EventQueue};
 
+use crate::allowance::Allowance;
 use crate::books;
-use crate::exchange::Allowance;
-use crate::ink::{self, CELLS};
+use crate::ink::CELLS;
 use crate::load::{self, Gate, Plan, SURGE, Schedule};
 use crate::process::Venue;
 use crate::record::{Entry, Record, What};
 use crate::screen::Screen;
 use crate::script::{self, Action, Scale};
+use crate::series::{Refusals, Series, Totals};
+use crate::spell;
 use crate::stack::{Purpose, Stack};
-use crate::tally::{Counts, Tally};
+use crate::tally::{self, Counts, Tally};
 
 /// How often the script, the timeline and the screen are looked after.
 const TICK: Duration = Duration::from_millis(50);
@@ -40,7 +42,7 @@ pub(crate) enum Place {
 }
 
 impl Setup {
-    /// What the exchange allows us. A service of the user's is taken to bear as much, with no ban known.
+    /// What the venue allows us. A service of the user's is taken to bear as much, with no ban known.
     pub(crate) fn allowance(&self) -> Allowance {
         Allowance::of(self.rate, self.threads, self.scale.ban)
     }
@@ -132,6 +134,7 @@ pub(crate) fn conduct(
         entries: Vec::new(),
         put_off: Duration::ZERO,
         cells: [0; CELLS],
+        series: Series::new(schedule.length, tally::histogram()),
         protection: None,
         events_dropped: 0,
     };
@@ -175,6 +178,8 @@ pub(crate) fn conduct(
         return Err(Trouble::Interrupted);
     }
     watch.collect(&mut record, screen)?;
+    let totals = watch.totals(&record);
+    record.series.end(totals);
     record.entries.sort_by_key(|entry| entry.at);
     record.events_dropped = events.dropped();
     let mut whole = Tally::new();
@@ -304,7 +309,23 @@ impl Watch<'_> {
         {
             self.samples.pop_front();
         }
+        if record.series.is_due(record.elapsed) {
+            let totals = self.totals(record);
+            record.series.add(totals);
+        }
         Ok(())
+    }
+
+    /// All that was counted by the time of the record.
+    fn totals(&self, record: &Record) -> Totals {
+        let (mut counts, mut latency) = (Counts::default(), tally::histogram());
+        for tally in self.tallies {
+            let tally = load::lock(tally);
+            counts += tally.counts;
+            latency += &tally.experienced;
+        }
+        let refusals = record.protection.as_ref().map(|(_, counted)| Refusals::of(counted));
+        Totals { at: record.elapsed, counts, refusals: refusals.unwrap_or_default(), latency }
     }
 
     fn look(&self, record: &Record, venue: Option<&Venue>, screen: &mut Screen) -> io::Result<()> {
@@ -324,10 +345,10 @@ impl Watch<'_> {
 /// The changes of the load, in words.
 fn surges(schedule: &Schedule) -> Vec<(Duration, String)> {
     let Some([from, until]) = schedule.surge else { return Vec::new() };
-    let [usual, more] = [schedule.rate, schedule.rate * SURGE].map(|rate| ink::grouped(rate.into()));
+    let [usual, more] = [schedule.rate, schedule.rate * SURGE].map(|rate| spell::grouped(rate.into()));
     vec![
-        (from, format!("a burst: {more} orders a second fall due, not {usual}")),
-        (until, format!("the burst is over: {usual} orders a second")),
+        (from, format!("a surge: {more} orders a second fall due, not {usual}")),
+        (until, format!("the surge is over: {usual} orders a second")),
     ]
 }
 

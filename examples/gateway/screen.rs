@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use fusewire::CircuitState;
 
-use crate::ink::{self, CELLS, Ink, Line, cause_name, grouped, stamp, state_glyph, state_name};
+use crate::ink::{self, CELLS, Ink, Line, stamp, state_glyph};
 use crate::record::{Entry, Record, What};
 use crate::run::Now;
+use crate::spell::{cause_name, grouped, short, state_name};
 use crate::tally::{Counts, Item};
 
 const HIDE_CURSOR: &str = "\x1b[?25l";
@@ -69,8 +70,9 @@ impl Screen {
             per_second(recent.failed()),
         );
         if now.breaker.is_some() {
-            let (limited, rejected) = (per_second(recent[Item::Limited]), per_second(recent[Item::Rejected]));
-            let _ = write!(line, " {limited:>5} limited {rejected:>6} rejected");
+            let [limiter, breaker] =
+                [Item::RefusedByLimiter, Item::RefusedByBreaker].map(|item| per_second(recent[item]));
+            let _ = write!(line, "; refused: {limiter:>5} by limiter {breaker:>6} by breaker");
         }
         writeln!(io::stdout(), "{line} /s")
     }
@@ -139,8 +141,8 @@ impl Screen {
         lines.push(String::new());
 
         let head = format!(
-            "{:>10}{:>12}{:>12}{:>12}{:>12}",
-            self.filled, "declined", "failed", "by limiter", "by breaker"
+            "{:>10}{:>11}{:>11}{:>18}{:>18}",
+            self.filled, "declined", "failed", "refused: limiter", "refused: breaker"
         );
         lines.push(line().to(10).put(Ink::Faint, head).text());
         lines.push(numbers(line(), " a second", &now.recent.0, per_second(now)));
@@ -203,10 +205,10 @@ fn numbers(line: Line, name: &str, counts: &Counts, spell: impl Fn(u64) -> Strin
     let mut line = line.put(Ink::Faint, name).to(10);
     for (count, ink, width) in [
         (counts[Item::Filled], Ink::Good, 10),
-        (counts[Item::Declined], Ink::Plain, 12),
-        (counts.failed(), Ink::Bad, 12),
-        (counts[Item::Limited], Ink::Warning, 12),
-        (counts[Item::Rejected], Ink::Warning, 12),
+        (counts[Item::Declined], Ink::Plain, 11),
+        (counts.failed(), Ink::Bad, 11),
+        (counts[Item::RefusedByLimiter], Ink::Warning, 18),
+        (counts[Item::RefusedByBreaker], Ink::Warning, 18),
     ] {
         line = line.put(if count == 0 { Ink::Faint } else { ink }, format!("{:>width$}", spell(count)));
     }
@@ -268,7 +270,7 @@ pub(crate) fn entry_line(entry: &Entry, room: usize, colour: bool) -> String {
 
 /// The breaker's coarse clock has a resolution of 1 ms.
 fn spell(spent: Duration) -> String {
-    if spent < Duration::from_millis(1) { "< 1 ms".into() } else { ink::short(spent) }
+    if spent < Duration::from_millis(1) { "< 1 ms".into() } else { short(spent) }
 }
 
 /// Columns and rows of the terminal.

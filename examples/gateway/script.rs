@@ -29,7 +29,7 @@ pub(crate) struct Step {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scale {
     pub(crate) length: Duration,
-    /// How long after it fell due an answer to an order is worth something; a caller without protection
+    /// How long after it fell due an answer to an order is worth something; an unprotected caller
     /// waits as long for it.
     pub(crate) patience: Duration,
     /// How long a protected order may take, all attempts together.
@@ -42,7 +42,7 @@ pub(crate) struct Scale {
     pub(crate) slow: Duration,
     /// Recovery timeout of the breaker, and the length of its window.
     pub(crate) recovery: Duration,
-    /// How long the exchange serves nobody after more orders than it allows.
+    /// How long the venue serves nobody after more orders than it allows.
     pub(crate) ban: Duration,
 }
 

@@ -15,12 +15,12 @@ pub(crate) enum Item {
     Filled,
     /// By the venue, for a business reason, which is no fault of its.
     Declined,
-    /// Turned away by the limiter: never sent.
-    Limited,
-    /// Turned away by the breaker: never sent.
-    Rejected,
+    /// Refused by the limiter: never sent.
+    RefusedByLimiter,
+    /// Refused by the breaker: never sent.
+    RefusedByBreaker,
     TimedOut,
-    Refused,
+    Unreachable,
     Broken,
     Unavailable,
     Banned,
@@ -35,8 +35,8 @@ pub(crate) enum Item {
     FilledBefore,
     /// Failed in spite of a retry.
     FailedAgain,
-    /// Turned away by the breaker while the venue took orders, however badly.
-    Missed,
+    /// Refused by the breaker while the venue took orders, however badly.
+    RefusedWhileUp,
     // Attempts that were sent, of all orders.
     Sent,
     SentInVain,
@@ -46,12 +46,12 @@ const ITEMS: usize = Item::SentInVain as usize + 1;
 
 impl Item {
     pub(crate) const FAULTS: [Self; 5] =
-        [Self::TimedOut, Self::Refused, Self::Broken, Self::Unavailable, Self::Banned];
+        [Self::TimedOut, Self::Unreachable, Self::Broken, Self::Unavailable, Self::Banned];
 
     pub(crate) fn of_fault(fault: Fault) -> Self {
         match fault {
             Fault::TimedOut => Self::TimedOut,
-            Fault::Refused => Self::Refused,
+            Fault::Unreachable => Self::Unreachable,
             Fault::Broken => Self::Broken,
             Fault::Unavailable => Self::Unavailable,
             Fault::Banned => Self::Banned,
@@ -87,7 +87,7 @@ impl Counts {
 
     /// Orders that a thread came round to.
     pub(crate) fn attempted(&self) -> u64 {
-        self.answered() + self.failed() + self[Item::Limited] + self[Item::Rejected]
+        self.answered() + self.failed() + self[Item::RefusedByLimiter] + self[Item::RefusedByBreaker]
     }
 
     pub(crate) fn since(&self, earlier: &Self) -> Self {
@@ -115,7 +115,7 @@ pub(crate) struct Tally {
     pub(crate) order: Histogram<u64>,
     /// Of each attempt that was sent: from sending (and connecting, if need be) to the outcome.
     pub(crate) call: Histogram<u64>,
-    /// Of the orders turned away at once: how long that took.
+    /// Of the orders refused at once: how long that took.
     pub(crate) refusal: Histogram<u64>,
     /// Time spent inside attempts that failed.
     pub(crate) lost: Duration,
@@ -127,8 +127,6 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn new() -> Self {
-        // Three digits, and growing to whatever value comes.
-        let histogram = || Histogram::new(3).expect("three digits are within 0 to 5");
         Self {
             counts: Counts::default(),
             cells: [0; CELLS],
@@ -164,6 +162,11 @@ impl AddAssign<&Self> for Tally {
         self.slow += other.slow;
         self.waits += other.waits;
     }
+}
+
+/// Three digits, and growing to whatever value comes.
+pub(crate) fn histogram() -> Histogram<u64> {
+    Histogram::new(3).expect("three digits are within 0 to 5")
 }
 
 pub(crate) fn record(histogram: &mut Histogram<u64>, took: Duration) {

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::allowance::{Allowance, Meter};
 use crate::desk::{Desk, Mood};
-use crate::exchange::{Allowance, Meter};
 use crate::wire;
 
 /// Runs the venue. Its first line on standard output is `port N`, or `error N` with the system's error.

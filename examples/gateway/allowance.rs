@@ -1,8 +1,8 @@
-//! The exchange's own limit on messages, and what it does to who sends more: it bans them for a while.
+//! The venue's own limit on orders, and what it does to who sends more: it bans them for a while.
 
 use std::time::{Duration, Instant};
 
-/// What the exchange allows.
+/// What the venue allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Allowance {
     /// Orders a second.
