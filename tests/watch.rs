@@ -275,25 +275,22 @@ impl Shown {
     }
 }
 
-/// The example on a terminal of its own.
-struct Session {
+/// The example, just started on a terminal of its own, of which we hold both ends.
+struct Started {
     watch: Child,
     terminal: File,
-    /// Our end of the other side, so that it outlives the program.
-    _other: OwnedFd,
-    shown: Arc<Mutex<Shown>>,
-    reader: Option<JoinHandle<()>>,
+    other: OwnedFd,
     before: Termios,
 }
 
-impl Session {
-    fn start(arguments: &[&str]) -> Self {
-        let terminal =
-            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("the system has pseudo-terminals");
+impl Started {
+    fn on_terminal(arguments: &[&str]) -> Self {
+        // Inherited, it would be held open by the program itself.
+        const FLAGS: OpenptFlags = OpenptFlags::RDWR.union(OpenptFlags::NOCTTY).union(OpenptFlags::CLOEXEC);
+        let terminal = openpt(FLAGS).expect("the system has pseudo-terminals");
         grantpt(&terminal).expect("it is ours");
         unlockpt(&terminal).expect("it is ours");
-        let other =
-            ioctl_tiocgptpeer(&terminal, OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("its other end");
+        let other = ioctl_tiocgptpeer(&terminal, FLAGS).expect("its other end");
         let (columns, rows) = (SIZE.0 as u16, SIZE.1 as u16);
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&other, size).expect("a terminal has a size");
@@ -312,7 +309,24 @@ impl Session {
             .stderr(end())
             .spawn()
             .expect("setsid is part of the system");
-        let terminal = File::from(terminal);
+        Self { watch, terminal: File::from(terminal), other, before }
+    }
+}
+
+/// The example on a terminal of its own, and what it shows.
+struct Session {
+    watch: Child,
+    terminal: File,
+    /// Our end of the other side, so that it outlives the program.
+    _other: OwnedFd,
+    shown: Arc<Mutex<Shown>>,
+    reader: Option<JoinHandle<()>>,
+    before: Termios,
+}
+
+impl Session {
+    fn start(arguments: &[&str]) -> Self {
+        let Started { watch, terminal, other, before } = Started::on_terminal(arguments);
         let shown = Arc::new(Mutex::new(Shown::new()));
         let (mut from, to) = (terminal.try_clone().expect("a descriptor is free"), shown.clone());
         let reader = thread::spawn(move || {
@@ -420,4 +434,28 @@ fn it_ends_by_itself_when_told_to() {
     let mut session = Session::start(&["--seconds", "1"]);
     assert_eq!(session.ended().code(), Some(0));
     session.is_given_back();
+}
+
+/// A program that does not outlive the test, however that ends.
+struct Kept(Child);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn it_ends_when_its_terminal_goes_away() {
+    let Started { watch, mut terminal, other, .. } = Started::on_terminal(&[]);
+    let mut watch = Kept(watch);
+    let (mut seen, mut bytes) = (Vec::<u8>::new(), [0; 4096]);
+    while !seen.windows(2).any(|two| two == b"/s") {
+        let read = terminal.read(&mut bytes).expect("it draws");
+        seen.extend(&bytes[..read]);
+    }
+    drop((terminal, other));
+    let ended = eventually("watch ends", || watch.0.try_wait().expect("it is our child"));
+    assert_eq!(ended.code(), Some(130));
 }

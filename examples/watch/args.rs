@@ -24,7 +24,7 @@ sort by, r reverses it; up, down, PgUp, PgDn, Home and End scroll; ? is help.
 Where the output or the input is not a terminal it prints one line for each instance, once a second. NO_COLOR
 is honoured.
 
-Exit code: 0 done, 1 it went wrong, 2 bad arguments, 130 ended by a signal.
+Exit code: 0 done, 1 it went wrong, 2 bad arguments, 130 ended by a signal or a terminal that is gone.
 ";
 
 #[derive(Debug)]

@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     };
     match run(&options) {
         Ok(End::Done) => ExitCode::SUCCESS,
-        Ok(End::Signal) => complain(130, "ended by a signal"),
+        Ok(End::Signal) => complain(130, "ended by a signal, or the terminal is gone"),
         Err(message) => complain(1, &message),
     }
 }
@@ -73,7 +73,9 @@ enum End {
 fn run(options: &Options) -> Result<End, String> {
     let signal = Arc::new(AtomicBool::new(false));
     for number in [SIGINT, SIGTERM, SIGHUP] {
-        signal_hook::flag::register(number, signal.clone())
+        // The second signal ends the program there and then, should the first have found it stuck.
+        signal_hook::flag::register_conditional_shutdown(number, 130, signal.clone())
+            .and_then(|_| signal_hook::flag::register(number, signal.clone()))
             .map_err(|error| format!("cannot watch for signals: {error}"))?;
     }
     let events = EventQueue::new();
@@ -97,7 +99,11 @@ fn run(options: &Options) -> Result<End, String> {
         },
     };
     if terminal::is_there() {
-        watch.on_terminal(options.seconds, &signal)
+        match watch.on_terminal(options.seconds, &signal) {
+            // Whatever went wrong: the terminal went away.
+            Err(_) if !terminal::wait(Duration::ZERO).unwrap_or(false) => Ok(End::Signal),
+            end => end,
+        }
     } else {
         watch.on_paper(options.seconds.unwrap_or(UNATTENDED), &signal)
     }
@@ -154,7 +160,11 @@ impl Watch {
             if self.look() || changed {
                 screen.terminal.draw(|frame| self.view.draw(frame)).map_err(trouble)?;
             }
-            changed = event::poll(PROMPT).map_err(trouble)?;
+            if !terminal::wait(PROMPT).map_err(trouble)? {
+                return Ok(End::Signal);
+            }
+            // Also when there is nothing to read: a change of size comes by a signal.
+            changed = event::poll(Duration::ZERO).map_err(trouble)?;
             if changed
                 && let Input::Key(key) = event::read().map_err(trouble)?
                 && key.kind == KeyEventKind::Press
