@@ -1,6 +1,7 @@
 //! Latency histograms of breakers, and the windows that readers see.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -122,6 +123,104 @@ fn every_path_of_a_success_is_recorded() {
 }
 
 #[test]
+fn a_window_that_comes_by_reconfiguration_misses_no_bucket() {
+    let clock = ManualClock::new();
+    clock.advance(Duration::from_secs(9));
+    let breaker = build(|builder| builder.clock(&clock));
+    breaker.try_acquire().expect("closed").success();
+    let mut config = breaker.config();
+    config.failure_rate = Some(0.5);
+    breaker.reconfigure(config).expect("valid settings");
+    clock.advance(Duration::from_mins(1));
+    for _ in 0..5 {
+        breaker.try_acquire().expect("closed").success();
+    }
+    let window = breaker.snapshot().totals.window.expect("a rate rule is on");
+    assert_eq!(window.calls, 5);
+}
+
+#[test]
+fn time_that_goes_back_is_no_time() {
+    let breaker = build(|builder| builder);
+    let token = breaker.admit_at(SECOND).expect("closed");
+    breaker.record_at(token, Outcome::Success, SECOND - 1);
+    let histogram = breaker.latency_histogram().expect("it keeps one").snapshot();
+    assert_eq!((histogram.count(), histogram.max()), (1, Some(Duration::ZERO)));
+}
+
+#[test]
+fn the_window_is_of_ten_seconds_in_five_buckets_unless_told() {
+    let clock = ManualClock::new();
+    let breaker = build(|builder| builder.clock(&clock));
+    let mut covered = Vec::new();
+    for _ in 0..60 {
+        clock.advance(Duration::from_secs(1));
+        covered.extend(breaker.recent_latency().expect("it keeps one").covers);
+    }
+    let (least, most) = (covered.iter().min().expect("full"), covered.iter().max().expect("full"));
+    assert_eq!((least.as_secs(), most.as_secs()), (10, 11));
+}
+
+#[test]
+fn whoever_samples_all_leaves_windows_of_given_times_alone() {
+    let unix = 1_700_000_000 * SECOND;
+    let breaker = build(|builder| builder.latency_window(Duration::from_secs(10), 5));
+    breaker.recent_latency(); // by its own clock, which counts from elsewhere
+    for second in 0..30 {
+        call(&breaker, unix + second * SECOND, 1, Outcome::Success);
+        observe::sample_latencies();
+        let recent = breaker.recent_latency_at(unix + second * SECOND).expect("it keeps one");
+        match recent.covers {
+            None => assert!(second < 10),
+            Some(covers) => assert!((10..14).contains(&covers.as_secs()), "{covers:?}"),
+        }
+    }
+}
+
+#[test]
+fn shares_are_not_rounded_up_and_the_last_call_counts() {
+    let histogram = LatencyHistogram::new(HistogramConfig::new()).expect("valid settings");
+    (1..=75).for_each(|millis| histogram.record_nanos(millis * MILLISECOND));
+    let millis = |q| histogram.snapshot().quantile(q).expect("calls").as_millis();
+    // 0.28 of 75 is 21 exactly, and a little more in floating point.
+    assert_eq!((millis(0.28), millis(0.281)), (21, 22));
+
+    let few = LatencyHistogram::new(HistogramConfig::new()).expect("valid settings");
+    few.record_nanos(10);
+    let mut many = few.snapshot();
+    for _ in 0..52 {
+        let twin = many.clone();
+        many.merge(&twin).expect("the same slots");
+    }
+    few.record(Duration::from_secs(1));
+    many.merge(&few.snapshot()).expect("the same slots");
+    assert_eq!(many.quantile(1.0), many.max());
+    assert_eq!(many.quantile(0.5), Some(Duration::from_nanos(10)));
+}
+
+#[test]
+fn what_is_out_of_range_is_told_as_the_longest_that_can_be() {
+    let config = HistogramConfig::new().max(Duration::from_secs(1));
+    let histogram = LatencyHistogram::new(config).expect("valid settings");
+    histogram.record(Duration::MAX);
+    histogram.record_nanos(u64::MAX);
+    let mut snapshot = histogram.snapshot();
+    assert_eq!((snapshot.count(), snapshot.out_of_range()), (2, 2));
+    let limit = snapshot.max().expect("calls");
+    assert!(limit >= Duration::from_secs(1));
+    assert_eq!((snapshot.mean(), snapshot.quantile(0.5)), (Some(limit), Some(limit)));
+    let slot = snapshot.slots().next().expect("one slot");
+    assert_eq!((slot.highest, slot.count), (Duration::MAX, 2));
+    assert!(slot.lowest > limit);
+
+    // A snapshot of other slots is made anew.
+    let other = LatencyHistogram::new(HistogramConfig::new().precision(8)).expect("valid settings");
+    other.record_nanos(5);
+    other.snapshot_into(&mut snapshot);
+    assert_eq!(snapshot, other.snapshot());
+}
+
+#[test]
 fn recent_latency_forgets_what_is_old() {
     let clock = ManualClock::new();
     let breaker = build(|builder| builder.clock(&clock).latency_window(Duration::from_secs(10), 5));
@@ -218,22 +317,95 @@ fn a_dispatcher_takes_the_snapshots() {
 }
 
 #[test]
+fn a_dispatcher_that_never_rests_samples_too() {
+    let events = EventQueue::new();
+    let noisy = CircuitBreaker::builder("noisy").events(&events).build().expect("valid settings");
+    let rest = Arc::new(AtomicBool::new(false));
+    let theirs = (noisy.clone(), rest.clone());
+    // Each event makes the next, so the queue is never empty.
+    let dispatcher = Dispatcher::sampling(&events, Duration::from_nanos(1), move |_| {
+        let (noisy, rest) = &theirs;
+        if !rest.load(Ordering::Relaxed) {
+            noisy.force_open();
+            noisy.force_close();
+        }
+    })
+    .expect("a thread");
+    noisy.force_open();
+    eventually("nobody sampled", || {
+        let clock = ManualClock::new();
+        let breaker = build(|builder| builder.clock(&clock).latency_window(Duration::from_secs(10), 1));
+        let delivered = dispatcher.delivered();
+        eventually("no events", || dispatcher.delivered() > delivered + 2);
+        clock.advance(Duration::from_secs(10));
+        breaker.recent_latency().expect("it keeps one").covers.is_some()
+    });
+    rest.store(true, Ordering::Relaxed);
+    drop(dispatcher);
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("the bomb");
+    }
+}
+
+#[test]
+fn a_clock_survives_a_task_that_panics_as_it_goes() {
+    let bomb = Bomb;
+    let clock = CoarseClock::spawn_with(Duration::from_micros(100), move |_| {
+        let _ = &bomb;
+        std::panic::panic_any(Bomb);
+    })
+    .expect("a thread");
+    let stopped = clock.now();
+    for _ in 0..3 {
+        let last = clock.now();
+        eventually("the clock stopped with its task", || clock.now() > last);
+    }
+    assert!(clock.now() > stopped);
+}
+
+#[test]
+fn a_task_may_drop_its_own_clock() {
+    let slot = Arc::new(std::sync::Mutex::new(None));
+    let theirs = slot.clone();
+    let (done, ended) = std::sync::mpsc::channel();
+    let clock = CoarseClock::spawn_with(Duration::from_micros(100), move |_| {
+        let last: Option<CoarseClock> = theirs.lock().expect("no panic").take();
+        if let Some(clock) = last {
+            drop(clock);
+            let _ = done.send(());
+        }
+    })
+    .expect("a thread");
+    *slot.lock().expect("no panic") = Some(clock);
+    ended.recv_timeout(Duration::from_secs(30)).expect("dropping it did not panic");
+    // The thread ends by itself, and drops its task.
+    eventually("the thread goes on", || Arc::strong_count(&slot) == 1);
+}
+
+#[test]
 fn a_clocks_thread_takes_the_snapshots_and_survives_its_task() {
     let breaker = build(|builder| builder.latency_window(Duration::from_nanos(1), 1));
-    let ticks = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let ticks = Arc::new(AtomicU64::new(0));
     let theirs = (ticks.clone(), breaker.clone());
     let clock = CoarseClock::spawn_with(Duration::from_micros(100), move |now| {
         let (ticks, breaker) = &theirs;
-        assert!(breaker.sample_latency_at(now) || ticks.load(std::sync::atomic::Ordering::Relaxed) > 0);
-        let before = ticks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        assert!(now > 0, "it is given the time");
+        assert!(breaker.sample_latency_at(now) || ticks.load(Ordering::Relaxed) > 0);
+        let before = ticks.fetch_add(1, Ordering::Relaxed);
         assert!(before < 3, "the task is tired");
     })
     .expect("a thread");
-    eventually("the task did not run", || ticks.load(std::sync::atomic::Ordering::Relaxed) == 4);
+    eventually("the task did not run", || ticks.load(Ordering::Relaxed) == 4);
     let stopped = clock.now();
     eventually("the clock stopped with its task", || clock.now() > stopped);
     drop(clock);
-    assert_eq!(ticks.load(std::sync::atomic::Ordering::Relaxed), 4);
+    assert_eq!(ticks.load(Ordering::Relaxed), 4);
 }
 
 #[test]
@@ -305,17 +477,21 @@ mod export {
         fn percentiles_agree_with_those_of_hdr(
             precision in 3..=10_u32,
             unit in 0..=29_u32,
+            max in 31..46_u32,
+            around in 0..3_u64,
             latencies in prop::collection::vec((any::<u64>(), 10..64_u32), 1..200),
         ) {
-            let config = HistogramConfig::new().precision(1 << precision).resolution(Duration::from_nanos(1 << unit));
+            let max = Duration::from_nanos((1 << max) + around - 1);
+            let config = HistogramConfig::new().precision(1 << precision).resolution(Duration::from_nanos(1 << unit)).max(max);
             let latencies: Vec<u64> = latencies.into_iter().map(|(bits, shift)| bits >> shift).collect();
             let snapshot = snapshot(config, &latencies);
             let hdr = snapshot.to_hdrhistogram();
             prop_assert_eq!(hdr.len(), snapshot.count());
-            for q in [0.0, 0.1, 0.5, 0.9, 0.99, 1.0] {
+            for q in [0.001, 0.123, 0.456, 0.789, 1.0] {
                 let ours = nanos(snapshot.quantile(q).expect("calls"));
                 // HDR shows the end of its own slot, which is no longer than ours.
-                prop_assert!(hdr.equivalent(hdr.value_at_quantile(q), ours), "{q}: {} for {ours}", hdr.value_at_quantile(q));
+                let (shown, step) = (hdr.value_at_quantile(q), (ours >> precision).max(1 << unit));
+                prop_assert!(shown >= ours && shown < ours + step, "{q}: {shown} for {ours}");
             }
             for bytes in [snapshot.to_hdr_v2(), snapshot.to_hdr_v2_deflate()] {
                 let bytes = bytes.expect("small counts");
@@ -341,7 +517,20 @@ mod export {
         assert!((500.0..508.0).contains(&median[0]), "{median:?}");
         let last = rows.last().expect("rows");
         assert_eq!(last[1..], [1.0, 1000.0], "the last line has no inverse");
-        assert!(table.contains("#[Max     =") && table.contains("Total count    =         1000]"), "{table}");
+        let foot: String = table.lines().filter(|line| line.starts_with('#')).collect::<Vec<_>>().join(" ");
+        let numbers: Vec<f64> = foot
+            .split(|c: char| !c.is_ascii_digit() && c != '.')
+            .filter_map(|word| word.parse().ok())
+            .collect();
+        let &[mean, deviation, max, count, _, steps] = &*numbers else { panic!("{foot}") };
+        assert!((495.0..510.0).contains(&mean) && (285.0..293.0).contains(&deviation), "{foot}");
+        assert!((1000.0..1016.0).contains(&max), "{foot}");
+        assert_eq!([count as u64, steps as u64], [1000, 256]);
+
+        let lines =
+            |ticks| snapshot(HistogramConfig::new(), &latencies).percentile_table(ticks).lines().count();
+        assert!(lines(1) < lines(5) && lines(5) < lines(50));
+        assert_eq!((lines(0), lines(u32::MAX)), (lines(1), lines(100)));
     }
 
     #[test]

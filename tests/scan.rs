@@ -10,6 +10,8 @@ fn breaker() -> CircuitBreaker {
     CircuitBreaker::builder("scan")
         .failure_threshold(3)
         .recovery_timeout(Duration::from_secs(1))
+        .slow_calls(Duration::from_millis(1), 1.0)
+        .minimum_calls(1_000)
         .stripes(2)
         .build()
         .expect("valid settings")
@@ -94,7 +96,8 @@ proptest! {
                 (kind, Some(breaker)) => {
                     let outcome = [Outcome::Success, Outcome::Failure, Outcome::Ignored][usize::from(kind % 3)];
                     if let Ok(token) = breaker.admit_at(now) {
-                        breaker.record_at(token, outcome, now);
+                        let slow = u64::from(kind / 16 % 2) * 10_000_000;
+                        breaker.record_at(token, outcome, now + slow);
                     }
                 }
             }

@@ -19,7 +19,8 @@ fn no_call_is_lost_in_the_shared_lane() {
         let tally = Arc::new(WideTally::new(2, 2));
         let recorders = [0, 1].map(|_| {
             let tally = tally.clone();
-            thread::spawn(move || tally.add_shared(1))
+            // Threads of a model own no lane.
+            thread::spawn(move || tally.add(1))
         });
         tally.add_owned(0, 1);
         for recorder in recorders {
@@ -52,7 +53,7 @@ fn a_lane_passes_on_with_its_counts() {
 }
 
 /// Readers take turns at a lock, as those of a breaker's window do: a later snapshot has all of an earlier one, so no
-/// difference wraps round.
+/// difference wraps round. The lock is the model's own, so it shows what readers have to do and not that they do.
 #[test]
 fn a_window_is_never_negative() {
     check(3, &[Mutant::SamplesUnlocked], || {

@@ -173,14 +173,14 @@ impl CircuitBreakerBuilder {
 
     /// How far [`recent_latency`](crate::CircuitBreaker::recent_latency) looks back, about: more than zero, in 1 to
     /// 1024 `buckets`, each a snapshot of the histogram. Default: 10 s in 5 buckets. More buckets make the window's
-    /// length more exact: it is up to one bucket more than `length`.
+    /// length more exact: it is at most one bucket, and one interval between samples, more than `length`.
     ///
-    /// | buckets | window of 10 s covers | snapshots of 1920 slots |
+    /// | buckets | 10 s, sampled each half bucket, covers | snapshots of 1920 slots |
     /// | --- | --- | ---: |
-    /// | 1 | 10 to 20 s | 31 KB |
-    /// | 2 | 10 to 15 s | 46 KB |
-    /// | **5** | 10 to 12 s | 92 KB |
-    /// | 10 | 10 to 11 s | 169 KB |
+    /// | 1 | 10 to 25 s | 31 KB |
+    /// | 2 | 10 to 17.5 s | 46 KB |
+    /// | **5** | 10 to 13 s | 92 KB |
+    /// | 10 | 10 to 11.5 s | 169 KB |
     ///
     /// The snapshots are made when somebody reads or samples, so a breaker that nobody looks at has none.
     pub fn latency_window(mut self, length: Duration, buckets: usize) -> Self {

@@ -1070,7 +1070,7 @@ impl Live for Core {
     }
 
     fn sample_latency(&self) -> bool {
-        self.latency.as_deref().is_some_and(|latency| latency.sample(self.hot.clock.now()))
+        self.latency.as_deref().is_some_and(|latency| latency.sample_unless_given(self.hot.clock.now()))
     }
 }
 
@@ -1117,6 +1117,21 @@ fn draw(seed: u64, epoch: u32) -> f64 {
 mod tests {
     use super::*;
     use crossbeam_utils::CachePadded;
+
+    #[test]
+    fn without_a_window_of_time_no_result_looks_for_an_edge_twice() {
+        use crate::CircuitBreaker;
+        use crate::breaker::config::WindowConfig;
+        let latency = crate::stats::HistogramConfig::new().precision(8);
+        let builder = || CircuitBreaker::builder("edge").latency(latency);
+        let counted = builder().failure_rate(0.5).window(WindowConfig::count(100, 10));
+        for builder in [builder(), counted] {
+            let breaker = builder.build().expect("valid settings");
+            assert_eq!(breaker.core.hot.edge.load(Ordering::Relaxed), 0);
+            breaker.try_acquire().expect("closed").success();
+            assert_eq!(breaker.core.hot.edge.load(Ordering::Relaxed), u64::MAX);
+        }
+    }
 
     /// What a default breaker with one stripe holds: three allocations with their counts, and its name.
     #[test]

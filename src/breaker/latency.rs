@@ -11,7 +11,14 @@ use crate::stats::{HistogramConfig, LatencyHistogram, LatencyWindow, RecentLaten
 /// histogram is read under it, so that each snapshot has all of the one before.
 pub(super) struct Latencies {
     histogram: LatencyHistogram,
-    window: Mutex<LatencyWindow>,
+    window: Mutex<Shared>,
+}
+
+struct Shared {
+    window: LatencyWindow,
+    /// Whether its times are given by the caller. The breaker's own clock may count from elsewhere, so it then takes
+    /// no snapshots by it.
+    given: bool,
 }
 
 impl Latencies {
@@ -21,8 +28,8 @@ impl Latencies {
         window: Option<(Duration, usize)>,
     ) -> Result<Self, ConfigError> {
         let (length, buckets) = window.unwrap_or((Duration::from_secs(10), 5));
-        let window = Mutex::new(LatencyWindow::new(length, buckets)?);
-        Ok(Self { histogram: LatencyHistogram::new(config)?, window })
+        let window = Shared { window: LatencyWindow::new(length, buckets)?, given: false };
+        Ok(Self { histogram: LatencyHistogram::new(config)?, window: Mutex::new(window) })
     }
 
     /// Counts a call that began at `started` and ended at `now`.
@@ -33,13 +40,33 @@ impl Latencies {
         }
     }
 
-    /// Takes a snapshot for the window if one is due at `now`.
-    pub(super) fn sample(&self, now: u64) -> bool {
-        self.window().sample_at(&self.histogram, now)
+    /// Takes a snapshot for the window if one is due at `now` by the breaker's clock, for those who sample all that
+    /// there is.
+    pub(super) fn sample_unless_given(&self, now: u64) -> bool {
+        let mut shared = self.lock();
+        !shared.given && shared.window.sample_at(&self.histogram, now)
     }
 
-    fn window(&self) -> MutexGuard<'_, LatencyWindow> {
+    /// The window, for a time that the caller gave or did not.
+    fn window(&self, given: bool) -> MutexGuard<'_, Shared> {
+        let mut shared = self.lock();
+        if given && !shared.given {
+            shared.given = true;
+            shared.window.begin_anew();
+        }
+        shared
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sample(&self, now: u64, given: bool) -> bool {
+        self.window(given).window.sample_at(&self.histogram, now)
+    }
+
+    fn recent(&self, now: u64, given: bool) -> RecentLatency {
+        self.window(given).window.read_at(&self.histogram, now)
     }
 }
 
@@ -56,24 +83,24 @@ impl CircuitBreaker {
     /// How long the calls of the last stretch of time took, by the breaker's clock; see [`LatencyWindow`]. All
     /// readers of the breaker share its window and wait for each other, and never for a call.
     pub fn recent_latency(&self) -> Option<RecentLatency> {
-        self.recent_latency_at(self.now())
+        Some(self.core.latency.as_deref()?.recent(self.now(), false))
     }
 
-    /// [`recent_latency`](Self::recent_latency) at `now`.
+    /// [`recent_latency`](Self::recent_latency) at `now`. Once a breaker was given a time for its window, all of its
+    /// readers give one, and [`observe::sample_latencies`](crate::observe::sample_latencies) leaves it alone.
     pub fn recent_latency_at(&self, now: u64) -> Option<RecentLatency> {
-        let latency = self.core.latency.as_deref()?;
-        Some(latency.window().read_at(&latency.histogram, now))
+        Some(self.core.latency.as_deref()?.recent(now, true))
     }
 
     /// Takes a snapshot for [`recent_latency`](Self::recent_latency) if the last one is a bucket old; whether it
     /// did. For a thread that has time and does not read; see
     /// [`observe::sample_latencies`](crate::observe::sample_latencies) for all breakers at once.
     pub fn sample_latency(&self) -> bool {
-        self.sample_latency_at(self.now())
+        self.core.latency.as_deref().is_some_and(|latency| latency.sample(self.now(), false))
     }
 
-    /// [`sample_latency`](Self::sample_latency) at `now`.
+    /// [`sample_latency`](Self::sample_latency) at `now`; see [`recent_latency_at`](Self::recent_latency_at).
     pub fn sample_latency_at(&self, now: u64) -> bool {
-        self.core.latency.as_deref().is_some_and(|latency| latency.sample(now))
+        self.core.latency.as_deref().is_some_and(|latency| latency.sample(now, true))
     }
 }

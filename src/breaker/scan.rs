@@ -79,7 +79,7 @@ impl BreakerScan {
     }
 
     /// Reads all of `breakers`. One that stands where it stood in the last read has the rate of its calls since then;
-    /// any other, of all its calls.
+    /// any other, of all its calls: keep the order of the list, and add new ones at its end.
     pub fn read(&mut self, breakers: &[CircuitBreaker]) {
         self.gather(breakers);
         self.compute();
@@ -140,7 +140,8 @@ impl BreakerScan {
     }
 
     /// The share of failures among the calls since the read before, 0 to 1, for each breaker; 0 without calls. Slow
-    /// ones, probes and hung calls are in it; calls that were ignored, cancelled or late are not.
+    /// ones, probes and hung calls are in it; calls that were ignored or late are not, nor cancelled ones that count
+    /// as nothing.
     pub fn failure_rates(&self) -> &[f64] {
         &self.rates
     }

@@ -45,7 +45,9 @@ impl CoarseClock {
     }
 
     /// [`spawn`](Self::spawn) with a `task` that the thread runs after each time that it stored, and gives that time.
-    /// The clock stands still while the task runs, so keep it short; a task that panics is not run again.
+    /// The clock stands still while the task runs, so keep it short; a task that panics is not run again. Dropping the
+    /// last clone waits for a task that is running, so do not hold a lock then that the task wants. A task that owns
+    /// a clone of the clock, or a breaker that is on it, keeps the thread for ever.
     ///
     /// ```
     /// use fusewire::{CoarseClock, observe};
@@ -135,13 +137,11 @@ impl Upkeep {
             while stopped.recv_timeout(resolution) == Err(RecvTimeoutError::Timeout) {
                 let time = precise.now();
                 now.fetch_max(time, Ordering::Relaxed);
-                if let Some(mut run) = task.take() {
-                    // Whatever the task does, the clock goes on.
-                    task = catch_unwind(AssertUnwindSafe(move || {
-                        run(time);
-                        run
-                    }))
-                    .ok();
+                let Some(run) = &mut task else { continue };
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(time))) {
+                    // Whatever the task does, and whatever it leaves behind, the clock goes on.
+                    let _ = catch_unwind(AssertUnwindSafe(|| drop(task.take())));
+                    let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
                 }
             }
         })?;
@@ -152,7 +152,10 @@ impl Upkeep {
 impl Drop for Upkeep {
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.take()
+            // The task may have held the last clone: then the thread ends by itself once the task is done.
+            && thread.thread().id() != std::thread::current().id()
+        {
             // It cannot have panicked, and nothing could be done about it here.
             let _ = thread.join();
         }

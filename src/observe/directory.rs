@@ -84,8 +84,9 @@ impl Drop for Registration {
 /// - the thread of a coarse clock, which is late for as long as it takes:
 ///   [`CoarseClock::spawn_with`](crate::CoarseClock::spawn_with) and this function.
 ///
-/// A thread that guards calls takes none, unless it calls this. For instances that are given their times by the
-/// caller, [`sample_latency_at`](crate::CircuitBreaker::sample_latency_at) is the way.
+/// A thread that guards calls takes none, unless it calls one of these functions itself. Instances whose window was
+/// read or sampled at a time that the caller gave are left alone, because their own clock may count from elsewhere:
+/// [`sample_latency_at`](crate::CircuitBreaker::sample_latency_at) is the way for them.
 pub fn sample_latencies() -> usize {
     live().into_iter().filter(|instance| instance.sample_latency()).count()
 }

@@ -51,8 +51,9 @@ impl Dispatcher {
         Self::start(queue, None, listener)
     }
 
-    /// Starts the thread, which also lets all live instances [sample their latencies](super::sample_latencies),
-    /// every so often and between events.
+    /// Starts the thread, which also lets all live instances [sample their latencies](super::sample_latencies): every
+    /// so often, or when the listener is done with the event that it has then. An `every` of half a bucket of the
+    /// windows is good; one that is shorter than sampling takes keeps the thread busy.
     ///
     /// # Errors
     ///
@@ -84,7 +85,8 @@ impl Dispatcher {
             let (queue, control) = theirs;
             let this = std::thread::current();
             queue.shared().ready.subscribe(&this);
-            let mut next = 0;
+            let mut sampling = sample.map(Sampling::new);
+            let mut sample = || sampling.as_mut().map(Sampling::run);
             loop {
                 // Read before the queue, so that what was published before the stop is delivered.
                 // Acquire: pairs with the Release in `drop`.
@@ -95,22 +97,16 @@ impl Dispatcher {
                         control.panics.fetch_add(1, Ordering::Relaxed);
                     }
                     control.delivered.fetch_add(1, Ordering::Relaxed);
+                    sample();
                 }
                 if stop {
                     break;
                 }
                 // A mark or a stop since the look above has left its token: parking then returns at once.
-                let Some(every) = sample else {
-                    std::thread::park();
-                    continue;
-                };
-                let clock = Clock::precise();
-                let now = clock.now();
-                if now >= next {
-                    sample_latencies();
-                    next = now.saturating_add(nanos(every));
+                match sample() {
+                    Some(left) => std::thread::park_timeout(left),
+                    None => std::thread::park(),
                 }
-                std::thread::park_timeout(Duration::from_nanos(next.saturating_sub(clock.now())));
             }
             queue.shared().ready.unsubscribe(&this);
         })?;
@@ -125,6 +121,29 @@ impl Dispatcher {
     /// How often the listener panicked.
     pub fn panics(&self) -> u64 {
         self.control.panics.load(Ordering::Relaxed)
+    }
+}
+
+/// When a dispatcher samples next.
+struct Sampling {
+    every: u64,
+    next: u64,
+    clock: Clock,
+}
+
+impl Sampling {
+    fn new(every: Duration) -> Self {
+        Self { every: nanos(every), next: 0, clock: Clock::precise() }
+    }
+
+    /// Samples if it is time; how long it is until the next time.
+    fn run(&mut self) -> Duration {
+        let now = self.clock.now();
+        if now >= self.next {
+            sample_latencies();
+            self.next = now.saturating_add(self.every);
+        }
+        Duration::from_nanos(self.next.saturating_sub(now))
     }
 }
 

@@ -50,8 +50,8 @@ impl From<V2DeflateSerializeError> for ExportError {
     }
 }
 
-/// Significant digits that keep `steps` slots an octave apart: with `d` digits an HDR histogram has at least
-/// `10^d` steps an octave (32 sub-buckets for one digit, half of which are its upper octave).
+/// Significant digits that keep `steps` slots an octave apart: HDR histograms have 16, 128 and 1024 for one, two and
+/// three digits.
 const fn digits(steps: u64) -> u8 {
     match steps {
         0..=16 => 1,
@@ -63,8 +63,8 @@ const fn digits(steps: u64) -> u8 {
 impl HistogramSnapshot {
     /// The same calls in a [`hdrhistogram::Histogram`], in nanoseconds; needs feature `hdrhistogram`.
     ///
-    /// Each call stands at the longest latency of its slot, so percentiles agree with
-    /// [`quantiles`](Self::quantiles). Calls out of range stand at the longest latency that is told apart.
+    /// Each call stands at the longest latency of its slot, so percentiles agree with [`quantiles`](Self::quantiles),
+    /// but that HDR histograms may go one call further where a share of the calls is a whole number. Calls out of range stand at the longest latency that is told apart.
     ///
     /// ```
     /// use fusewire::stats::{HistogramConfig, LatencyHistogram};
@@ -111,8 +111,8 @@ impl HistogramSnapshot {
     }
 
     /// The percentile distribution as text, in microseconds: the `.hgrm` table that the plotters of HDR histograms
-    /// take; needs feature `hdrhistogram`. `ticks` lines for each halving of the distance to 100 %, 1 or more (5 is
-    /// usual).
+    /// take; needs feature `hdrhistogram`. `ticks` lines for each halving of the distance to 100 %, 1 to 100 (what is
+    /// outside is taken for the nearer end); 5 is usual.
     pub fn percentile_table(&self, ticks: u32) -> String {
         const MICRO: f64 = 1000.0;
         let hdr = self.to_hdrhistogram();
@@ -121,7 +121,7 @@ impl HistogramSnapshot {
             "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
         );
         let mut total = 0_u64;
-        for step in hdr.iter_quantiles(ticks.max(1)) {
+        for step in hdr.iter_quantiles(ticks.clamp(1, 100)) {
             total = total.wrapping_add(step.count_since_last_iteration());
             let (value, share) = (step.value_iterated_to() as f64 / MICRO, step.quantile_iterated_to());
             // Writing to a string cannot fail.

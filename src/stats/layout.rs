@@ -11,7 +11,8 @@ use crate::tally::wide::WideTally;
 /// How fine a latency histogram is, and how far it reaches. Its memory is decided here, when it is built.
 ///
 /// Times are told apart in steps: below `precision x resolution` a step is `resolution`, above it at most one
-/// `precision`-th of the time. So every percentile is at most that share above the true one, and never below it.
+/// `precision`-th of the time. So every percentile is at most that share above the true one, and never below it, as
+/// long as the calls are in range.
 /// Slots for each octave of the range, and 8 bytes for each slot in each stripe:
 ///
 /// | precision | error at most | up to 33 s by 1 ns | up to 33 s by 1 us | up to 1 s by 1 us |
@@ -73,9 +74,9 @@ impl HistogramConfig {
         self
     }
 
-    /// The longest time that is told apart, more than `resolution` and at most a day; memory is for the next
-    /// power of two of nanoseconds. Longer ones are counted as [out of range](super::HistogramSnapshot::out_of_range).
-    /// Default 33 s.
+    /// A time up to which all are told apart, more than `resolution` and at most a day. The range ends just before the
+    /// next power of two of nanoseconds, or the one after it; what is longer than that is counted as
+    /// [out of range](super::HistogramSnapshot::out_of_range). Default 33 s.
     pub fn max(mut self, max: Duration) -> Self {
         self.max = max;
         self

@@ -76,7 +76,7 @@ impl HistogramSnapshot {
         self.counts.iter().all(|count| *count == 0)
     }
 
-    /// Calls that took longer than the histogram tells apart. They stand for the longest time that it does tell
+    /// Calls that took longer than the histogram tells apart, which is at least its `max`. They stand for the longest time that it does tell
     /// apart in percentiles, mean and maximum, which are then less than the true ones.
     pub fn out_of_range(&self) -> u64 {
         self.counts.last().copied().unwrap_or(0)
@@ -99,9 +99,15 @@ impl HistogramSnapshot {
         if count == 0 {
             return None;
         }
-        // A product that is whole but for its rounding is not rounded up: 0.28 of 75 calls are 21.
-        let whole = count as f64 * (1.0 - 2.0 * f64::EPSILON);
-        let rank = |q: f64| ((q.clamp(0.0, 1.0) * whole).ceil() as u64).clamp(1, count);
+        let rank = |q: f64| {
+            if q >= 1.0 {
+                return count;
+            }
+            let product = q.max(0.0) * count as f64;
+            // One that is whole but for its rounding is not rounded up: 0.28 of 75 calls are 21.
+            let rounding = (product * 2.0 * f64::EPSILON).min(0.5);
+            ((product - rounding).ceil() as u64).clamp(1, count)
+        };
         let mut order: [usize; N] = std::array::from_fn(|i| i);
         let ranks = q.map(rank);
         order.sort_unstable_by_key(|i| ranks[*i]);
@@ -140,7 +146,8 @@ impl HistogramSnapshot {
     }
 
     /// The share of calls that took longer than `threshold`, 0 to 1; 0 without calls. Calls in the slot of the
-    /// threshold itself count as not longer.
+    /// threshold itself count as not longer; so do those [out of range](Self::out_of_range) if the threshold is out of
+    /// range too.
     pub fn share_above(&self, threshold: Duration) -> f64 {
         let kernels = Kernels::detect();
         let above = self.layout.slot(nanos(threshold)) + 1;
@@ -174,7 +181,8 @@ impl HistogramSnapshot {
         Ok(self)
     }
 
-    /// Adds the calls of another one: of a second breaker, or of the next stretch of time.
+    /// Adds the calls of another one: of a second breaker, or of the next stretch of time. Each slot counts modulo
+    /// 2^64.
     ///
     /// # Errors
     ///

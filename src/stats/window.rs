@@ -10,14 +10,19 @@ use crate::error::ConfigError;
 
 /// A sliding window over a [`LatencyHistogram`], kept by whoever reads it.
 ///
-/// It holds snapshots of the past, at least one `length / buckets` apart; what it shows is the histogram now less the
-/// youngest of those that are `length` old. So it covers between `length` and one bucket more, as long as it is
-/// sampled once a bucket; if nobody was there to sample, it reaches back to the last snapshot that there is, and
-/// [`covers`](RecentLatency::covers) says how far. Nothing is lost between two readings.
+/// It holds snapshots of the past, at least a bucket (`length / buckets`) apart; what it shows is the histogram now less
+/// the youngest of those that are `length` old. So it covers at least `length`, and at most one bucket and one interval
+/// between samples more: sampled each half bucket, one and a half buckets. If nobody was there to sample, it reaches
+/// back to the last snapshot that there is. [`covers`](RecentLatency::covers) says how far, and nothing is lost between
+/// two readings.
+///
+/// Until somebody has sampled for `length`, it holds everything since the histogram was built.
 ///
 /// Each reader has a window of its own, or shares the one that a breaker keeps
 /// ([`CircuitBreaker::recent_latency`](crate::CircuitBreaker::recent_latency)). It holds `buckets + 1` snapshots of
 /// 8 bytes a slot, and they are all that sampling allocates.
+///
+/// All its times are of one clock. One that lies more than `length` before the last sample begins the window anew.
 ///
 /// ```
 /// use fusewire::stats::{HistogramConfig, LatencyHistogram, LatencyWindow};
@@ -39,6 +44,8 @@ use crate::error::ConfigError;
 #[derive(Clone, Debug)]
 pub struct LatencyWindow {
     length: u64,
+    /// The least between two marks, rounded up so that all of them together reach back a whole length.
+    width: u64,
     buckets: usize,
     /// The oldest first.
     marks: VecDeque<Mark>,
@@ -77,11 +84,17 @@ impl LatencyWindow {
             let allowed = "at least a nanosecond a bucket, at most 584 years";
             return Err(ConfigError::new("latency_window.length", length, allowed));
         }
-        Ok(Self { length: nanos, buckets, marks: VecDeque::new(), begun: false })
+        Ok(Self {
+            length: nanos,
+            width: nanos.div_ceil(buckets as u64),
+            buckets,
+            marks: VecDeque::new(),
+            begun: false,
+        })
     }
 
     /// Takes a snapshot of `histogram` if the last one is a bucket old at `now`, in nanoseconds; whether it did.
-    /// Times that go back take none. A window is for one histogram.
+    /// Times that go back a little take none. A window is for one histogram.
     pub fn sample_at(&mut self, histogram: &LatencyHistogram, now: u64) -> bool {
         let due = self.is_due(now);
         if due {
@@ -107,14 +120,22 @@ impl LatencyWindow {
             return RecentLatency { histogram, covers };
         }
         // Another histogram than before, of other slots: its window begins anew.
-        self.marks.clear();
-        self.begun = false;
+        self.begin_anew();
         RecentLatency { histogram: histogram.snapshot(), covers: None }
     }
 
-    fn is_due(&self, now: u64) -> bool {
-        let width = self.length / self.buckets as u64;
-        self.marks.back().is_none_or(|last| now >= last.at.saturating_add(width))
+    /// Whether the last mark is a bucket old. Marks that lie more than a window ahead are of another time and go.
+    fn is_due(&mut self, now: u64) -> bool {
+        if self.marks.back().is_some_and(|last| last.at.saturating_sub(now) > self.length) {
+            self.begin_anew();
+        }
+        self.marks.back().is_none_or(|last| now.saturating_sub(last.at) >= self.width)
+    }
+
+    /// Forgets all snapshots, as if nobody had looked yet.
+    pub(crate) fn begin_anew(&mut self) {
+        self.marks.clear();
+        self.begun = false;
     }
 
     /// Keeps what `take` writes, in the memory of the oldest snapshot once there are enough.
@@ -180,21 +201,40 @@ mod tests {
         let (histogram, mut window) = (histogram(), window(100, 1));
         assert!(window.sample_at(&histogram, 1_000));
         histogram.record_nanos(1);
-        assert!(!window.sample_at(&histogram, 10));
-        assert_eq!(shown(&window.read_at(&histogram, 10)), (1, None));
+        assert!(!window.sample_at(&histogram, 950));
+        assert_eq!(shown(&window.read_at(&histogram, 950)), (1, None));
         assert!(!window.sample_at(&histogram, 1_099));
         assert!(window.sample_at(&histogram, 1_100));
         assert_eq!(shown(&window.read_at(&histogram, u64::MAX)), (0, Some(u64::MAX - 1_100)));
+        // That was a wild time: the next true one begins anew, and the window is right again after its length.
+        histogram.record_nanos(1);
+        assert_eq!(shown(&window.read_at(&histogram, 2_000)), (2, None));
+        assert_eq!(shown(&window.read_at(&histogram, 2_100)), (0, Some(100)));
+    }
+
+    #[test]
+    fn it_never_covers_less_than_its_length() {
+        for (length, buckets) in [(1_999, 1_000), (100, 3), (100, 7), (10, 10)] {
+            let (histogram, mut window) = (histogram(), window(length, buckets));
+            for now in 0..5 * length {
+                let covers = window.read_at(&histogram, now).covers.map(nanos);
+                assert!(covers.is_none_or(|covers| covers >= length), "{covers:?} of {length} in {buckets}");
+            }
+        }
     }
 
     #[test]
     fn another_histogram_begins_anew() {
         let (one, mut window) = (histogram(), window(10, 1));
         window.sample_at(&one, 0);
+        for now in 1..10 {
+            window.sample_at(&one, 10 * now);
+        }
         let other = LatencyHistogram::new(HistogramConfig::new().precision(16)).expect("valid");
         other.record_nanos(1);
-        assert_eq!(shown(&window.read_at(&other, 5_000)).0, 1);
-        assert_eq!(shown(&window.read_at(&other, 10_000)).0, 1);
+        assert_eq!(shown(&window.read_at(&other, 5_000)), (1, None));
+        assert_eq!(shown(&window.read_at(&other, 5_001)), (1, None));
+        assert_eq!(shown(&window.read_at(&other, 10_000)), (0, Some(4_999)));
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub fn latency(bytes: &[u8]) {
     let mut marks: Vec<(u64, usize)> = Vec::new();
     let mut now = input.pick(&[0, 5, 1 << 40, u64::MAX - 10_000]);
 
+    let mut steady = true;
     for _ in 0..MOST_OPERATIONS {
         let Some(kind) = input.next() else { break };
         match kind % 8 {
@@ -63,16 +64,20 @@ pub fn latency(bytes: &[u8]) {
                 }
             }
             4 => now = now.saturating_add(input.number() % (2 * length)),
-            5 => now = now.saturating_sub(input.number() % length),
+            5 => {
+                let back = input.number() % (3 * length);
+                steady &= back == 0;
+                now = now.saturating_sub(back);
+            }
             6 => {
-                let due = is_due(&marks, now, length, buckets);
+                let due = is_due(&mut marks, now, length, buckets);
                 assert_eq!(window.sample_at(&histogram, now), due);
                 if due {
                     marks.push((now, all.len()));
                 }
             }
             _ => {
-                if is_due(&marks, now, length, buckets) {
+                if is_due(&mut marks, now, length, buckets) {
                     marks.push((now, all.len()));
                 }
                 let recent = window.read_at(&histogram, now);
@@ -82,6 +87,8 @@ pub fn latency(bytes: &[u8]) {
                 let base = base.or(if kept > 0 { marks.get(kept) } else { None });
                 let covers = base.map(|(at, _)| Duration::from_nanos(now.saturating_sub(*at)));
                 assert_eq!(recent.covers, covers, "at {now}, marks {marks:?}");
+                let whole = covers.is_none_or(|covers| covers.as_nanos() >= length.into());
+                assert!(whole || !steady, "{covers:?} of {length}");
                 compare(&recent.histogram, &all[base.map_or(0, |(_, seen)| *seen)..], &promise, input);
             }
         }
@@ -98,8 +105,12 @@ pub fn latency(bytes: &[u8]) {
     assert_eq!(twice.since(&histogram.snapshot()).expect("the same slots"), histogram.snapshot());
 }
 
-fn is_due(marks: &[(u64, usize)], now: u64, length: u64, buckets: usize) -> bool {
-    marks.last().is_none_or(|(at, _)| now >= at.saturating_add(length / buckets as u64))
+/// Whether a mark is to be made. Marks of more than a length ahead are forgotten.
+fn is_due(marks: &mut Vec<(u64, usize)>, now: u64, length: u64, buckets: usize) -> bool {
+    if marks.last().is_some_and(|(at, _)| *at > now && at - now > length) {
+        marks.clear();
+    }
+    marks.last().is_none_or(|(at, _)| now.saturating_sub(*at) >= length.div_ceil(buckets as u64))
 }
 
 fn compare(shown: &HistogramSnapshot, latencies: &[u64], promise: &Promise, input: &mut Input<'_>) {
