@@ -188,7 +188,7 @@ fn shares_are_not_rounded_up_and_the_last_call_counts() {
     let few = LatencyHistogram::new(HistogramConfig::new()).expect("valid settings");
     few.record_nanos(10);
     let mut many = few.snapshot();
-    for _ in 0..52 {
+    for _ in 0..54 {
         let twin = many.clone();
         many.merge(&twin).expect("the same slots");
     }
