@@ -18,7 +18,7 @@ use fusewire::{
 use fusewire_harness::{Gate, HotPath};
 
 fn main() -> ExitCode {
-    let paths = hot_paths().into_iter().chain(limiter_paths()).chain(retries());
+    let paths = || hot_paths().into_iter().chain(limiter_paths()).chain(retries());
     // `CARGO_TARGET_TMPDIR` is a folder in the folder of builds, wherever that is.
     Gate::new(include_str!("gate.toml"), paths)
         .json(concat!(env!("CARGO_TARGET_TMPDIR"), "/../gate.json"))
