@@ -8,9 +8,10 @@
 
 use std::hint::black_box;
 use std::process::ExitCode;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use fusewire::stats::{HistogramConfig, LatencyHistogram};
 use fusewire::{
     CircuitBreaker, CircuitBreakerBuilder, Clock, DirtySet, Limiter, LimiterTotals, Retry, RetryConfig,
     TokenBucketRateLimiter, Totals, WindowConfig, retry,
@@ -18,7 +19,7 @@ use fusewire::{
 use fusewire_harness::{Gate, HotPath};
 
 fn main() -> ExitCode {
-    let paths = hot_paths().into_iter().chain(limiter_paths()).chain(retries());
+    let paths = || hot_paths().into_iter().chain(limiter_paths()).chain(retries());
     // `CARGO_TARGET_TMPDIR` is a folder in the folder of builds, wherever that is.
     Gate::new(include_str!("gate.toml"), paths)
         .json(concat!(env!("CARGO_TARGET_TMPDIR"), "/../gate.json"))
@@ -109,6 +110,30 @@ fn refusal(name: &str, breaker: CircuitBreaker) -> HotPath {
             let _ = black_box(breaker.try_acquire().is_err());
         },
     )
+}
+
+/// A success whose latency is kept, and is in the histogram as often as in the totals.
+fn kept(name: &str) -> HotPath {
+    let breaker = breaker(|builder| builder.latency(HistogramConfig::new()).clock(coarse()));
+    let path = success(name, breaker.clone());
+    let recorded = breaker.latency_histogram().map(|histogram| histogram.snapshot().count());
+    assert_eq!(recorded, Some(breaker.totals().success), "{name} does not keep every latency");
+    path
+}
+
+/// Latencies of 2 us to a second, each in another slot than the one before.
+fn record(name: &str) -> HotPath {
+    let histogram = Arc::new(LatencyHistogram::new(HistogramConfig::new()).expect("a valid configuration"));
+    let recorded = Arc::clone(&histogram);
+    let path = HotPath::batch(name, move |iterations| {
+        for n in 0..iterations {
+            let latency = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (34 + (n & 15));
+            black_box(&*histogram).record_nanos(latency);
+        }
+    });
+    path.run(1000);
+    assert_eq!(recorded.snapshot().count(), 1000, "{name} does not record every latency");
+    path
 }
 
 fn open() -> CircuitBreaker {
@@ -247,6 +272,9 @@ fn hot_paths() -> Vec<HotPath> {
         success("closed, windowed", breaker(windowed)),
         success("closed, windowed, two threads", breaker(windowed)).threads(2),
         success("closed, slow calls", breaker(slow)),
+        kept("closed, latency"),
+        kept("closed, latency, two threads").threads(2),
+        record("latency, record"),
         success("closed, count window", breaker(count)),
         success("closed, hung calls", breaker(hung)),
         success("closed, hung calls, two threads", breaker(hung)).threads(2),

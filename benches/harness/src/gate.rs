@@ -1,10 +1,12 @@
 //! The gate: budgets, measuring, table, JSON and exit code in one call.
 
 use std::error::Error;
+use std::fmt;
+use std::hint::black_box;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use std::{env, fs};
+use std::{env, fs, mem};
 
 use crate::budget::Budgets;
 use crate::command::{Command, Task};
@@ -19,6 +21,10 @@ use crate::report::Report;
 /// What could not be judged was not the paths' fault: no exit code of a verdict.
 const BROKEN: u8 = 3;
 
+/// What is allocated between two sets of paths, the first time; each time as much more. An odd number of cache lines of
+/// 128 bytes, so that a sum of them comes back to the same place in a page only after many sets.
+const APART: usize = 9 * 128;
+
 /// Hot paths and their budgets, made into a program that measures, judges and exits accordingly.
 ///
 /// It belongs in a bench target that has `harness = false`:
@@ -30,16 +36,17 @@ const BROKEN: u8 = 3;
 /// use fusewire_harness::{Gate, HotPath};
 ///
 /// fn main() -> ExitCode {
-///     let counter = AtomicU64::new(0);
-///     let count = HotPath::new("count", move || counter.fetch_add(1, Relaxed));
+///     let paths = || {
+///         let counter = AtomicU64::new(0);
+///         [HotPath::new("count", move || counter.fetch_add(1, Relaxed))]
+///     };
 ///     // In a bench, include_str!("gate.toml"), and for the file concat!(env!("CARGO_TARGET_TMPDIR"), "/gate.json").
-///     Gate::new("[count]\nfetch_add = 1.5", [count]).json("target/gate.json").main()
+///     Gate::new("[count]\nfetch_add = 1.5", paths).json("target/gate.json").main()
 /// }
 /// ```
-#[derive(Debug, Clone)]
 pub struct Gate {
     budgets: String,
-    paths: Vec<HotPath>,
+    paths: Box<dyn Fn() -> Vec<HotPath>>,
     plan: Plan,
     patience: Duration,
     json: Option<PathBuf>,
@@ -87,10 +94,29 @@ impl Verdict {
     }
 }
 
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { budgets, plan, patience, json, .. } = self;
+        f.debug_struct("Gate")
+            .field("budgets", budgets)
+            .field("plan", plan)
+            .field("patience", patience)
+            .field("json", json)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Gate {
-    /// A gate that holds `paths` to `budgets`, in the TOML that [`Budgets`] reads. The primitives are measured with
-    /// them and need not be given.
-    pub fn new(budgets: impl Into<String>, paths: impl IntoIterator<Item = HotPath>) -> Self {
+    /// A gate that holds what `paths` makes to `budgets`, in the TOML that [`Budgets`] reads. The primitives are
+    /// measured with them and need not be given.
+    ///
+    /// `paths` is called for each measurement and makes the same paths each time, by name, on breakers, limiters or
+    /// whatever else they use that are new. Where an instance lies in memory can cost more than a regression, so what
+    /// is slow has to be slow wherever it lies.
+    pub fn new<P: IntoIterator<Item = HotPath>>(
+        budgets: impl Into<String>,
+        paths: impl Fn() -> P + 'static,
+    ) -> Self {
         let plan = Plan {
             repetitions: 161,
             sample: Duration::from_micros(200),
@@ -99,7 +125,7 @@ impl Gate {
         };
         Self {
             budgets: budgets.into(),
-            paths: paths.into_iter().collect(),
+            paths: Box::new(move || paths().into_iter().collect()),
             plan,
             patience: Duration::from_secs(90),
             json: None,
@@ -120,8 +146,8 @@ impl Gate {
         self
     }
 
-    /// How long paths may be measured again that are over budget or of which nothing could be said. By default no
-    /// measurement begins after 90 seconds.
+    /// How long measuring may take, of which the first measurement is always made. By default none begins after 90
+    /// seconds.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -153,11 +179,10 @@ impl Gate {
 
     fn obey(&self, command: &Command) -> Result<u8, Box<dyn Error>> {
         let budgets = Budgets::parse(&self.budgets)?;
-        let primitives = Primitive::paths();
-        let all: Vec<&HotPath> = primitives.iter().chain(&self.paths).collect();
-        budgets.fit(all.iter().map(|path| path.name()))?;
-        let chosen: Vec<&HotPath> = self.paths.iter().filter(|path| command.wants(path.name())).collect();
-        if chosen.is_empty() {
+        let all = self.make();
+        budgets.fit(all.iter().map(HotPath::name))?;
+        let chosen = |name: &str| !Primitive::is_named(name) && command.wants(name);
+        if !all.iter().any(|path| chosen(path.name())) {
             return Err(format!("no path has a name that contains {}", command.parts()).into());
         }
         match command.task {
@@ -165,42 +190,57 @@ impl Gate {
             Task::ListIgnored => {}
             Task::Try => {
                 let plan = Plan { repetitions: 1, patience: Duration::ZERO, ..self.plan };
-                plan.measure(&all.into_iter().cloned().collect::<Vec<_>>());
+                plan.measure(&all);
             }
-            Task::Count(times) => count::run(chosen.into_iter(), times),
-            Task::Measure => return self.measure(&budgets, &all, &chosen),
+            Task::Count(times) => count::run(all.iter().filter(|path| chosen(path.name())), times),
+            Task::Measure => return self.measure(&budgets, all, chosen),
         }
         Ok(0)
+    }
+
+    /// The primitives and all paths, on new instances.
+    fn make(&self) -> Vec<HotPath> {
+        Primitive::paths().into_iter().chain((self.paths)()).collect()
     }
 
     fn measure(
         &self,
         budgets: &Budgets,
-        all: &[&HotPath],
-        chosen: &[&HotPath],
+        mut all: Vec<HotPath>,
+        chosen: impl Fn(&str) -> bool,
     ) -> Result<u8, Box<dyn Error>> {
         let begin = Instant::now();
         println!("{}", Machine::here());
         let mut docket = Docket::default();
         let mut primitives = Vec::new();
         let mut runs = Vec::new();
-        while runs.is_empty() || !docket.is_settled() && begin.elapsed() < self.patience {
+        // What was measured stays where it is, so that what is made next lies elsewhere.
+        let mut former = Vec::new();
+        loop {
+            let open: Vec<(&str, &str)> = all
+                .iter()
+                .map(HotPath::name)
+                .filter(|path| chosen(path))
+                .flat_map(|path| budgets.units(path).map(move |unit| (path, unit)))
+                .filter(|(path, unit)| docket.wants(path, unit))
+                .collect();
             let needed = |name: &str| {
-                let rows =
-                    chosen.iter().flat_map(|path| budgets.units(path.name()).map(|unit| (path.name(), unit)));
-                let mut open = rows.filter(|(path, unit)| docket.wants(path, unit));
                 runs.is_empty() && Primitive::is_named(name)
-                    || open.any(|(path, unit)| path == name || unit == name)
+                    || open.iter().any(|(path, unit)| *path == name || *unit == name)
             };
-            let paths: Vec<HotPath> =
-                all.iter().filter(|path| needed(path.name())).copied().cloned().collect();
+            let paths: Vec<HotPath> = all.iter().filter(|path| needed(path.name())).cloned().collect();
             let measured = self.plan.measure(&paths);
             println!("{measured}");
             if runs.is_empty() {
                 primitives = measured.primitives();
             }
             runs.push(measured.to_string());
-            docket.enter(budgets.judge(&measured, |path| chosen.iter().any(|chosen| chosen.name() == path)));
+            docket.enter(budgets.judge(&measured, &chosen));
+            if docket.is_settled() || begin.elapsed() >= self.patience {
+                break;
+            }
+            let between: Vec<u8> = black_box(Vec::with_capacity(APART * runs.len()));
+            former.push((mem::replace(&mut all, self.make()), between));
         }
         let report = Report::new(primitives, docket.close());
         let verdict = Verdict::of(&report);
@@ -259,7 +299,9 @@ mod tests {
     }
 
     fn gate(budgets: &str) -> Gate {
-        Gate::new(budgets, [HotPath::new("nothing", || ()), HotPath::new("both, nothing", || ()).threads(2)])
+        Gate::new(budgets, || {
+            [HotPath::new("nothing", || ()), HotPath::new("both, nothing", || ()).threads(2)]
+        })
     }
 
     fn code(gate: &Gate, line: &str) -> Result<u8, String> {
