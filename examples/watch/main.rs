@@ -26,7 +26,8 @@ use std::time::{Duration, Instant};
 
 use fusewire::{Event, EventQueue};
 use ratatui::crossterm::event::{self, Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use args::{Command, Options};
 use rows::{Column, Sort};
@@ -72,12 +73,18 @@ enum End {
 
 fn run(options: &Options) -> Result<End, String> {
     let signal = Arc::new(AtomicBool::new(false));
-    for number in [SIGINT, SIGTERM, SIGHUP] {
-        // The second signal ends the program there and then, should the first have found it stuck.
-        signal_hook::flag::register_conditional_shutdown(number, 130, signal.clone())
-            .and_then(|_| signal_hook::flag::register(number, signal.clone()))
-            .map_err(|error| format!("cannot watch for signals: {error}"))?;
-    }
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT])
+        .map_err(|error| format!("cannot watch for signals: {error}"))?;
+    let raised = signal.clone();
+    thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            raised.store(true, Ordering::Relaxed);
+            // Should it find the view stuck, the program ends all the same.
+            thread::sleep(Duration::from_secs(2));
+            terminal::give_back();
+            std::process::exit(130);
+        }
+    });
     let events = EventQueue::new();
     // Ends its threads when this function does.
     let _traffic = traffic::start(options.breakers, &events)?;

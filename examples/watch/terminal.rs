@@ -1,4 +1,4 @@
-//! The terminal while the view is on it: taken over, and given back whatever ends the program.
+//! The terminal while the view is on it: taken over, and given back whatever ends the program, but for SIGKILL.
 
 use std::io::{self, IsTerminal, Stdout};
 use std::mem::ManuallyDrop;
@@ -68,7 +68,7 @@ impl Drop for Screen {
 }
 
 /// May be done twice. Of a terminal that is gone there is nothing to give back.
-fn give_back() {
+pub(crate) fn give_back() {
     let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();
 }

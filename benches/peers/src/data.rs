@@ -83,7 +83,7 @@ pub(crate) struct SuiteData {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Quality {
     pub(crate) repetitions: usize,
-    /// The greatest share of a path's samples in which a thread had to wait for a core.
+    /// The greatest share of a path's repetitions without an undisturbed sample.
     pub(crate) disturbed: f64,
     /// The greatest share of a tail's rounds in which one had to.
     pub(crate) disturbed_tails: f64,
@@ -180,7 +180,7 @@ pub(crate) struct Judged {
     pub(crate) ratio: f64,
     /// Which row the bar's other side was.
     pub(crate) against: String,
-    /// The share of the samples in which a thread had to wait for a core.
+    /// The share of the repetitions without an undisturbed sample.
     pub(crate) disturbed: f64,
 }
 

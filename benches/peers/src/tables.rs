@@ -52,8 +52,8 @@ pub(crate) fn quality(data: &Data) -> String {
     let loads: Vec<&str> = data.loads.iter().map(|load| load.as_deref().unwrap_or("unknown")).collect();
     format!(
         "Runs: {}, of {repetitions} interleaved repetitions or more each; single operations: {} or more of each \
-         contender in each run. In the most disturbed path a thread had to wait for a core in {} of the samples, and \
-         in {} of the rounds of single operations. Load averages before the runs: {}.",
+         contender in each run. The most disturbed path has no undisturbed sample of {} of its repetitions; in {} of the \
+         rounds of single operations a thread had to wait for a core. Load averages before the runs: {}.",
         data.loads.len(),
         figure::thousands(laps as f64),
         worst(|run| run.disturbed),
