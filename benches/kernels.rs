@@ -47,6 +47,10 @@ impl Case {
 }
 
 fn main() -> ExitCode {
+    if env::args().any(|argument| argument == "--list") {
+        // A test runner asks for tests by name, of which there are none.
+        return ExitCode::SUCCESS;
+    }
     let cases = cases();
     let levels = Kernels::available();
     let paths: Vec<HotPath> =
