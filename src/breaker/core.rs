@@ -1120,7 +1120,7 @@ mod tests {
 
     #[test]
     fn without_a_window_of_time_no_result_looks_for_an_edge_twice() {
-        use crate::CircuitBreaker;
+        use crate::breaker::CircuitBreaker;
         use crate::breaker::config::WindowConfig;
         let latency = crate::stats::HistogramConfig::new().precision(8);
         let builder = || CircuitBreaker::builder("edge").latency(latency);
