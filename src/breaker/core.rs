@@ -382,6 +382,22 @@ impl Core {
         if needs & needs::HUNG == 0 {
             return Answer::admitted(Token::timed(word.epoch(), now));
         }
+        self.admit_followed(word, now)
+    }
+
+    /// An admission to a word that lets anybody pass, of a call that is followed until its result.
+    #[inline(never)]
+    fn admit_followed(&self, word: BreakerWord, now: u64) -> Answer {
+        let rules = self.rules();
+        let elapsed = self.elapsed(now);
+        if rules.retired.is_none()
+            && let Some(table) = &rules.hung
+            && table.has_swept(table.tick(elapsed))
+        {
+            return Answer::admitted(self.follow(Token::timed(word.epoch(), now), elapsed, now, &rules));
+        }
+        // What is found hung may open the breaker first.
+        drop(rules);
         self.admit_slow(now)
     }
 
@@ -574,7 +590,7 @@ impl Core {
         let needs = self.hot.needs.load(Ordering::Relaxed);
         match outcome {
             Outcome::Success if token.is_calm_in(self.hot.word.load()) => self.record_calm(token, needs, now),
-            Outcome::Success if token.is_plain() && needs & (needs::END | needs::COUNTED) == 0 => {
+            Outcome::Success if !token.is_probe() && needs & (needs::END | needs::COUNTED) == 0 => {
                 self.record_untimed(token)
             }
             Outcome::Ignored => self.record_returned(token, IGNORED),
@@ -623,12 +639,12 @@ impl Core {
         true
     }
 
-    /// A success that ends a row of failures, or while disabled: without rates it needs no time.
+    /// A success that ends a row of failures, of a followed call, or while disabled: without rates it needs no time.
     fn record_untimed(&self, token: Token) -> Option<Transition> {
-        let late = self.is_over(token);
+        let rules = self.rules();
+        let late = self.is_late(token, &rules);
         self.hot.tally.add(if late { LATE } else { SUCCESS });
-        if !late {
-            let rules = self.rules();
+        if !late && !self.hot.word.load().is_calm() {
             let until = OpenUntil::Units(0);
             self.hot
                 .word
@@ -766,6 +782,9 @@ impl Core {
             }
             _ => None,
         };
+        if verdict == Verdict::Success && trip.is_none() && self.hot.word.load().is_calm() {
+            return None;
+        }
         let (effect, before) = self.finish(token.epoch(), verdict, trip, now, rules);
         self.announce_effect(effect, before, now)
     }
@@ -783,8 +802,11 @@ impl Core {
 
     /// Counts `hung` calls of `epoch` as failures.
     fn record_hung(&self, epoch: u32, hung: u64, now: u64, rules: &Rules) {
+        if hung == 0 {
+            return;
+        }
         let word = self.hot.word.load();
-        if hung == 0 || word.epoch() != epoch {
+        if word.epoch() != epoch {
             return;
         }
         self.hung.fetch_add(hung, Ordering::Relaxed);
@@ -812,16 +834,16 @@ impl Core {
         let before = self.since.load();
         let mut nth = 0;
         let effect = self.hot.word.update(|word| {
-            let mut until = OpenUntil::Units(0);
-            if trip.is_some() || verdict != Verdict::Success {
-                (until, nth) = self.opening(word, now, rules);
-            }
-            let step = word.finish(epoch, verdict, trip.map(|(cause, _)| cause), until, &rules.word);
-            if let Step::Set(_, Effect::Moved(moved)) = &step
+            let finish = |until| word.finish(epoch, verdict, trip.map(|(cause, _)| cause), until, &rules.word);
+            let mut step = finish(OpenUntil::Units(0));
+            if let Step::Set(_, Effect::Moved(moved)) = step
                 && moved.to == CircuitState::Open
             {
+                let until;
+                (until, nth) = self.opening(word, now, rules);
+                step = finish(until);
                 // Before the exchange, whose Release brings it to whoever sees the breaker open.
-                self.set_trip_count(moved.epoch, self.failures_of(word, verdict, trip, *moved));
+                self.set_trip_count(moved.epoch, self.failures_of(word, verdict, trip, moved));
                 #[cfg(fusewire_loom)]
                 if mutant(Mutant::OpenBeforeDeadline) {
                     self.hot.word.overwrite(BreakerWord::open(moved.epoch, OpenUntil::Units(0)));
@@ -939,6 +961,8 @@ impl Core {
     }
 
     fn note_failure(&self, now: u64) {
+        // Time begins with the first failure at the latest, not with the one that opens.
+        self.elapsed(now);
         self.last_failure_at.fetch_max(now.saturating_add(1), Ordering::Relaxed);
     }
 

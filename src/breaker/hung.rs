@@ -51,10 +51,15 @@ impl HungTable {
         &self.words[(tick % WORDS) as usize]
     }
 
+    /// Whether a sweep of `tick`, or of one after it, has begun.
+    pub(crate) fn has_swept(&self, tick: u64) -> bool {
+        self.swept.load(Ordering::Relaxed) >= tick
+    }
+
     /// Declares hung what began more than eight ticks before `tick`, if no sweep of this tick has
     /// begun: how many calls of `epoch`.
     pub(crate) fn sweep(&self, epoch: u32, tick: u64) -> u64 {
-        if self.swept.load(Ordering::Relaxed) >= tick {
+        if self.has_swept(tick) {
             return 0;
         }
         let last = self.swept.fetch_max(tick, Ordering::Relaxed);
