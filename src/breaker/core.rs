@@ -834,7 +834,8 @@ impl Core {
         let before = self.since.load();
         let mut nth = 0;
         let effect = self.hot.word.update(|word| {
-            let finish = |until| word.finish(epoch, verdict, trip.map(|(cause, _)| cause), until, &rules.word);
+            let finish =
+                |until| word.finish(epoch, verdict, trip.map(|(cause, _)| cause), until, &rules.word);
             let mut step = finish(OpenUntil::Units(0));
             if let Step::Set(_, Effect::Moved(moved)) = step
                 && moved.to == CircuitState::Open

@@ -5,68 +5,87 @@ use crate::report::{Finding, Row};
 /// How many measurements a path has, each on instances of its own, and how many have to find it over its budget. One
 /// instance in some hundreds lies where each call takes a third longer; and any measurement may have met a moment that
 /// neither the scheduler nor the canary saw.
-const PLACEMENTS: u32 = 3;
+const PLACEMENTS: usize = 3;
+
+/// How much longer than in the best measurement a unit may take, before what is compared with it says nothing.
+const UNIT_APART: f64 = 1.1;
 
 /// What was found of each path and unit so far.
 ///
-/// Noise and a bad place in memory add time, so the least ratio of a row's measurements stands. Over budget it must be in
-/// three, and within budget in one, for which there are three or more.
+/// Noise and a bad place in memory add time, so the least ratio of a row's measurements stands: of those whose unit was
+/// not slowed itself, which would make any path look quick. Over budget it must be in three, and within budget in
+/// one, for which there are three or more.
 #[derive(Debug, Default)]
 pub(crate) struct Docket {
     entries: Vec<Entry>,
 }
 
+/// The measurements of one path by one unit.
 #[derive(Debug)]
 struct Entry {
-    /// The best of the measurements.
-    row: Row,
-    measured: u32,
-    over: u32,
+    path: String,
+    unit: String,
+    rows: Vec<Row>,
 }
 
 impl Entry {
-    fn new(row: Row) -> Self {
-        Self { measured: 1, over: u32::from(row.finding == Finding::Over), row }
+    /// Whether a measurement within budget is to be believed: its unit took no longer than it takes.
+    fn absolves(&self, row: &Row) -> bool {
+        let least = self.rows.iter().map(|row| row.unit_nanoseconds).fold(f64::INFINITY, f64::min);
+        row.finding == Finding::Holds && row.unit_nanoseconds <= least * UNIT_APART
     }
 
-    fn take(&mut self, row: Row) {
-        self.measured += 1;
-        self.over += u32::from(row.finding == Finding::Over);
-        let rank = |row: &Row| match row.finding {
-            Finding::Holds => 0,
-            Finding::Over => 1,
-            Finding::Unsure(_) => 2,
-        };
-        if (rank(&row), row.ratio) < (rank(&self.row), self.row.ratio) {
-            self.row = row;
-        }
+    fn over(&self) -> usize {
+        self.rows.iter().filter(|row| row.finding == Finding::Over).count()
     }
 
     fn is_settled(&self) -> bool {
-        match self.row.finding {
-            Finding::Holds => self.measured >= PLACEMENTS,
-            _ => self.over >= PLACEMENTS,
+        if self.rows.iter().any(|row| self.absolves(row)) {
+            self.rows.len() >= PLACEMENTS
+        } else {
+            self.over() >= PLACEMENTS
         }
+    }
+
+    /// The row that stands.
+    fn close(self) -> Option<Row> {
+        let rank = |row: &Row| match row.finding {
+            Finding::Holds if self.absolves(row) => 0,
+            Finding::Over => 1,
+            Finding::Holds => 2,
+            Finding::Unsure(_) => 3,
+        };
+        let order = |a: &&Row, b: &&Row| rank(a).cmp(&rank(b)).then(a.ratio.total_cmp(&b.ratio));
+        let mut row = self.rows.iter().min_by(order)?.clone();
+        let (rank, over) = (rank(&row), self.over());
+        if rank == 1 && over < PLACEMENTS {
+            let why = format!("over budget in {over} of {PLACEMENTS} places, and no time to look again");
+            row.finding = Finding::Unsure(why);
+        } else if rank == 2 {
+            row.finding = Finding::Unsure(format!("within budget only while {} was slow", row.unit));
+        }
+        Some(row)
     }
 }
 
 impl Docket {
     /// Whether a row of these would be news.
     pub(crate) fn wants(&self, path: &str, unit: &str) -> bool {
-        self.entries
-            .iter()
-            .find(|entry| entry.row.path == path && entry.row.unit == unit)
-            .is_none_or(|entry| !entry.is_settled())
+        let same = |entry: &&Entry| entry.path == path && entry.unit == unit;
+        self.entries.iter().find(same).is_none_or(|entry| !entry.is_settled())
     }
 
     /// Takes the rows of a measurement.
     pub(crate) fn enter(&mut self, rows: Vec<Row>) {
         for row in rows {
-            let same = |entry: &&mut Entry| entry.row.path == row.path && entry.row.unit == row.unit;
+            let same = |entry: &&mut Entry| entry.path == row.path && entry.unit == row.unit;
             match self.entries.iter_mut().find(same) {
                 Some(entry) if entry.is_settled() => {}
-                Some(entry) => entry.take(row),
-                None => self.entries.push(Entry::new(row)),
+                Some(entry) => entry.rows.push(row),
+                None => {
+                    let (path, unit) = (row.path.clone(), row.unit.clone());
+                    self.entries.push(Entry { path, unit, rows: vec![row] });
+                }
             }
         }
     }
@@ -78,19 +97,7 @@ impl Docket {
 
     /// The rows as they stand, in the order in which they were first entered.
     pub(crate) fn close(self) -> Vec<Row> {
-        let rows = self.entries.into_iter().map(|entry| {
-            let unconfirmed = entry.row.finding == Finding::Over && !entry.is_settled();
-            let mut row = entry.row;
-            if unconfirmed {
-                let why = format!(
-                    "over budget in {} of {PLACEMENTS} places, and no time to look again",
-                    entry.over
-                );
-                row.finding = Finding::Unsure(why);
-            }
-            row
-        });
-        rows.collect()
+        self.entries.into_iter().filter_map(Entry::close).collect()
     }
 }
 
@@ -102,8 +109,13 @@ mod tests {
 
     /// The rows of a measurement in which `path` took so much of a `fetch_add`, with a budget of 2, and `other` 1.
     fn took(samples: &[f64]) -> Vec<Row> {
+        took_by(1.0, samples)
+    }
+
+    /// The same with a `fetch_add` that takes `unit`.
+    fn took_by(unit: f64, samples: &[f64]) -> Vec<Row> {
         let paths =
-            vec![series("fetch_add", &[1.0; 40]), series("path", samples), series("other", &[1.0; 40])];
+            vec![series("fetch_add", &[unit; 40]), series("path", samples), series("other", &[1.0; 40])];
         let budgets = Budgets::parse("[path]\nfetch_add = 2\n[other]\nfetch_add = 2").expect("valid");
         budgets.hold(&measurements(paths)).expect("fits").rows().to_vec()
     }
@@ -183,5 +195,27 @@ mod tests {
         let (docket, _) = after(&[took(&few), took(&GOOD), took(&few)]);
         assert!(docket.is_settled());
         assert_eq!(finding(docket), Finding::Holds);
+    }
+
+    #[test]
+    fn a_unit_that_was_slow_absolves_nothing() {
+        let slowed = || took_by(2.0, &SLOW);
+        assert_eq!(slowed()[0].finding, Finding::Holds, "by itself it looks well");
+        let (docket, open) = after(&[took(&SLOW), slowed(), took(&SLOW)]);
+        assert_eq!(open, ["path"]);
+        assert!(matches!(finding(docket), Finding::Unsure(_)));
+        let (docket, _) = after(&[slowed(), took(&SLOW), took(&SLOW), took(&SLOW)]);
+        assert_eq!(finding(docket), Finding::Over);
+        let few = [3.0; 7];
+        let (docket, _) = after(&[slowed(), took(&few), took(&few)]);
+        let why = "within budget only while fetch_add was slow";
+        assert_eq!(finding(docket), Finding::Unsure(why.into()));
+    }
+
+    #[test]
+    fn the_ratio_to_a_slow_unit_is_not_the_best() {
+        let (docket, _) = after(&[took(&GOOD), took_by(1.5, &GOOD), took_by(1.05, &GOOD)]);
+        assert!(docket.is_settled());
+        assert!((ratio(docket) - 1.5 / 1.05).abs() < 1e-9);
     }
 }

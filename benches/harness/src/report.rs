@@ -72,6 +72,8 @@ pub struct Row {
     pub spread: (f64, f64),
     /// What it is compared with.
     pub unit: String,
+    /// That unit's median, in nanoseconds.
+    pub unit_nanoseconds: f64,
     /// How often that unit it took: the median of the ratios within repetitions.
     pub ratio: f64,
     /// How many ratios there were.
@@ -92,6 +94,7 @@ impl Row {
             nanoseconds: series.median(),
             spread: (series.quantile(0.1), series.quantile(0.9)),
             unit: of.name().to_owned(),
+            unit_nanoseconds: of.median(),
             ratio: median(&ratios),
             ratios: ratios.len(),
             budget,
@@ -112,7 +115,7 @@ impl Row {
         };
         json!({
             "path": self.path, "ns": self.nanoseconds, "ns_p10": self.spread.0, "ns_p90": self.spread.1,
-            "unit": self.unit, "ratio": self.ratio, "ratios": self.ratios, "budget": self.budget,
+            "unit": self.unit, "unit_ns": self.unit_nanoseconds, "ratio": self.ratio, "ratios": self.ratios, "budget": self.budget,
             "margin": self.margin(), "rough": self.rough, "finding": self.finding.word(), "why": why,
         })
     }
