@@ -4,6 +4,11 @@ use std::time::Duration;
 
 use fusewire::{Clock, Limiter, ManualClock, RateLimiter, TokenBucketRateLimiter};
 
+#[path = "shared/random.rs"]
+mod random;
+
+use random::Random;
+
 const SECOND: u64 = 1_000_000_000;
 const HOUR: u64 = 3_600 * SECOND;
 const YEAR: u64 = 365 * 24 * HOUR;
@@ -32,18 +37,6 @@ const RATES: [f64; 21] = [
     999_999_999.9,
     1e9,
 ];
-
-/// Numbers that are the same in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % n
-    }
-}
 
 fn bucket(clock: &ManualClock, rate: f64, capacity: u64) -> TokenBucketRateLimiter {
     let builder = TokenBucketRateLimiter::builder("test").rate(rate).capacity(capacity);
@@ -277,7 +270,7 @@ fn the_rate_is_kept_whatever_the_requests() {
     const CAPACITY: u64 = 1_000;
     for rate in RATES {
         let bucket = timed(rate, CAPACITY);
-        let (origin, mut now, mut random) = (YEAR, YEAR, Random(7));
+        let (origin, mut now, mut random) = (YEAR, YEAR, Random::new(7));
         bucket.try_acquire_n_at(CAPACITY, now).expect("full");
         let (mut given, enough) = (0, enough(rate, 1_000_000) - CAPACITY);
         while given < enough {
@@ -348,7 +341,7 @@ fn idling_fills_the_bucket_and_changes_no_rate() {
 fn nobody_is_told_to_come_back_early_or_more_than_three_nanoseconds_late() {
     for rate in RATES {
         let bucket = timed(rate, 10);
-        let (mut now, mut random) = (SECOND, Random(3));
+        let (mut now, mut random) = (SECOND, Random::new(3));
         for _ in 0..200 {
             let n = 1 + random.below(10);
             if let Err(refused) = bucket.try_acquire_n_at(n, now) {
@@ -399,7 +392,7 @@ fn times_that_jump_back_and_forth_make_no_tokens_in_any_interval() {
         let tick = (1e9 / rate) as u64 + 1;
         for seed in 1..8 {
             let bucket = timed(rate, capacity);
-            let (mut now, mut random) = (1_000_000 * tick, Random(seed));
+            let (mut now, mut random) = (1_000_000 * tick, Random::new(seed));
             let mut given = Vec::new();
             for _ in 0..1_500 {
                 now = match random.below(8) {
@@ -444,7 +437,7 @@ fn refusals_leave_no_trace() {
     for bucket in [&refusing, &quiet] {
         bucket.try_acquire_at(SECOND).expect("full");
     }
-    let mut random = Random(11);
+    let mut random = Random::new(11);
     for now in (SECOND..200 * SECOND).step_by(123_456_789) {
         // At all times, of all sizes, valid or not.
         for _ in 0..5 {
@@ -688,7 +681,7 @@ fn a_lease_expires_after_its_hold() {
 /// Random spending by several handles; gives what was spent when.
 fn spend(seed: u64, rate: f64, capacity: u64, handles: u64, hold: Option<u64>) -> Vec<(u64, u64)> {
     let bucket = timed(rate, capacity);
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let batch = |random: &mut Random| 1 + random.below(capacity.min(8));
     let lease = |random: &mut Random| {
         let lease = bucket.lease_handle(batch(random)).expect("a valid batch");
@@ -742,7 +735,7 @@ fn what_is_drawn_and_not_returned_obeys_the_bound_exactly() {
     // Nothing is ever given back here, so what is drawn is what is given.
     for seed in 1..30 {
         let bucket = timed(10.0, 20);
-        let (mut random, mut now) = (Random(seed), SECOND);
+        let (mut random, mut now) = (Random::new(seed), SECOND);
         let mut leases: Vec<_> = (1..=6).map(|n| bucket.lease_handle(3 * n).expect("valid")).collect();
         let mut drawn = Vec::new();
         for _ in 0..400 {

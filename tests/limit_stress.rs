@@ -6,34 +6,15 @@ use std::time::Duration;
 
 use fusewire::{Limiter, ManualClock, TokenBucketRateLimiter};
 
-const THREADS: u64 = 4;
+#[path = "shared/random.rs"]
+mod random;
+#[path = "shared/together.rs"]
+mod together;
+
+use random::Random;
+use together::{THREADS, together};
+
 const SECOND: u64 = 1_000_000_000;
-
-/// Numbers that differ from thread to thread and are the same in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % n
-    }
-}
-
-/// Runs `work` on every thread, and `beside` on this one until they are done.
-fn together(work: impl Fn(Random) + Sync, mut beside: impl FnMut()) {
-    thread::scope(|scope| {
-        let work = &work;
-        let working: Vec<_> = (1..=THREADS)
-            .map(|seed| scope.spawn(move || work(Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)))))
-            .collect();
-        while !working.iter().all(thread::ScopedJoinHandle::is_finished) {
-            beside();
-            thread::yield_now();
-        }
-    });
-}
 
 fn bucket(clock: &ManualClock, rate: f64, capacity: u64) -> TokenBucketRateLimiter {
     let builder = TokenBucketRateLimiter::builder("stress").rate(rate).capacity(capacity);
@@ -153,7 +134,7 @@ fn reservations_are_granted_in_the_order_in_which_they_came() {
                 }
             });
         }
-        let mut random = Random(99);
+        let mut random = Random::new(99);
         let mut waiting: std::collections::VecDeque<fusewire::Reservation> = [].into();
         for _ in 0..3_000 {
             if waiting.len() < 6 {

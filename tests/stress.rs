@@ -13,37 +13,18 @@ use fusewire::{
     SlidingWindowRateLimiter, SlowCalls, Token, WindowConfig,
 };
 
-const THREADS: u64 = 4;
+#[path = "shared/random.rs"]
+mod random;
+#[path = "shared/together.rs"]
+mod together;
+
+use random::Random;
+use together::{THREADS, together};
+
 const MILLISECOND: u64 = 1_000_000;
 
 fn build(builder: CircuitBreakerBuilder) -> CircuitBreaker {
     builder.build().expect("valid settings")
-}
-
-/// Numbers that differ from thread to thread and are the same in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % n
-    }
-}
-
-/// Runs `work` on every thread, and `beside` on this one until they are done and once after.
-fn together(work: impl Fn(Random) + Sync, mut beside: impl FnMut()) {
-    thread::scope(|scope| {
-        let work = &work;
-        let working: Vec<_> = (1..=THREADS)
-            .map(|seed| scope.spawn(move || work(Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)))))
-            .collect();
-        while !working.iter().all(thread::ScopedJoinHandle::is_finished) {
-            beside();
-        }
-    });
-    beside();
 }
 
 /// At least `n` steps, and more until there was enough of what the test is about: how much happens in a
