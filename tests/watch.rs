@@ -91,8 +91,8 @@ fn as_many_columns_are_drawn_as_there_is_room_for() {
         words(&heads(80, 24)),
         all.iter().filter(|head| **head != "kind").copied().collect::<Vec<_>>()
     );
-    assert_eq!(words(&heads(24, 5)), ["name", "state"]);
-    assert_eq!(words(&heads(20, 5)), ["name"]);
+    assert_eq!(words(&heads(25, 5)), ["name", "state"]);
+    assert_eq!(words(&heads(24, 5)), ["name"]);
 
     let lines = drawn(&view, 120, 40);
     assert!(lines[0].contains("Fusewire watch") && lines[0].contains("4 breakers, 1 open; 2 limiters"));
@@ -101,6 +101,9 @@ fn as_many_columns_are_drawn_as_there_is_room_for() {
         assert!(orders.contains(shown), "{shown}: {orders}");
     }
     assert!(lines.iter().any(|line| line.contains("orders: closed -> open, failure rate")));
+    for state in ["open", "half-open", "closed", "disabled", "refusing", "passing"] {
+        assert!(lines[2..8].iter().any(|line| line.contains(&format!(" {state} "))), "{state}: {lines:#?}");
+    }
 }
 
 #[test]

@@ -37,7 +37,7 @@ enum Field {
 /// What to leave out first is last. With how wide each is.
 const FIELDS: [(Field, usize); 9] = [
     (Field::Of(Column::Name), 13),
-    (Field::Of(Column::State), 11),
+    (Field::Of(Column::State), 12),
     (Field::Of(Column::Calls), 9),
     (Field::Of(Column::P99), 8),
     (Field::Of(Column::Refused), 10),
