@@ -1,17 +1,24 @@
 //! What a gate is told to do.
 
+use crate::primitive::Primitive;
+
+/// Tells a gate that it takes one measurement for another process.
+pub(crate) const PART: &str = "--part";
+
 /// What to do, and with which paths.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Command {
     pub(crate) task: Task,
     /// Parts of names, or whole ones after a `=`. None stands for all paths.
-    parts: Vec<String>,
+    pub(crate) parts: Vec<String>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Task {
     /// Measure and judge.
     Measure,
+    /// Take the measurement of that number, and print it for the process that judges.
+    Part(usize),
     /// Run each path so often, and twice as often.
     Count(u64),
     /// Only see that everything runs.
@@ -27,8 +34,8 @@ impl Command {
     pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let arguments: Vec<String> = arguments.collect();
         let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
-        // Without either it is a test runner that calls, and its arguments are for tests.
-        if !has("--bench") && !has("--count") {
+        // Without any of these it is a test runner that calls, and its arguments are for tests.
+        if !["--bench", "--count", PART].into_iter().any(has) {
             let task = match (has("--list"), has("--ignored")) {
                 (true, true) => Task::ListIgnored,
                 (true, false) => Task::List,
@@ -47,6 +54,11 @@ impl Command {
                     let number = number.ok_or_else(|| format!("--count {times:?} is no positive number"))?;
                     command.task = Task::Count(number);
                 }
+                PART => {
+                    let number = arguments.next().unwrap_or_default();
+                    let number = number.parse().map_err(|_| format!("{PART} {number:?} is no number"))?;
+                    command.task = Task::Part(number);
+                }
                 flag if flag.starts_with('-') => {
                     return Err(format!("{flag} means nothing here; there are names, --bench and --count"));
                 }
@@ -56,17 +68,12 @@ impl Command {
         Ok(command)
     }
 
-    /// Whether the path is among those that were asked for.
-    pub(crate) fn wants(&self, name: &str) -> bool {
+    /// Whether the path is among those that were asked for. A primitive never is.
+    pub(crate) fn chooses(&self, name: &str) -> bool {
         let fits = |part: &String| {
             part.strip_prefix('=').map_or(name.contains(part.as_str()), |whole| name == whole)
         };
-        self.parts.is_empty() || self.parts.iter().any(fits)
-    }
-
-    /// The parts of names that were given, for a message.
-    pub(crate) fn parts(&self) -> String {
-        self.parts.join(" or ")
+        !Primitive::is_named(name) && (self.parts.is_empty() || self.parts.iter().any(fits))
     }
 }
 
@@ -96,20 +103,33 @@ mod tests {
     fn names_choose_paths_by_a_part() {
         let command = parse("closed bucket --bench").expect("valid");
         assert!(
-            command.wants("closed, call") && command.wants("lease of a bucket") && !command.wants("open")
+            command.chooses("closed, call")
+                && command.chooses("lease of a bucket")
+                && !command.chooses("open")
         );
-        assert_eq!(command.parts(), "closed or bucket");
+        assert_eq!(command.parts, ["closed", "bucket"]);
         let command = parse("=closed --bench").expect("valid");
-        assert!(command.wants("closed") && !command.wants("closed, call"));
-        assert!(parse("--bench").expect("valid").wants("anything"));
+        assert!(command.chooses("closed") && !command.chooses("closed, call"));
+        assert!(parse("--bench").expect("valid").chooses("anything"));
+        assert!(!parse("--bench").expect("valid").chooses("tsc"));
         // A test runner's filter is not about paths.
-        assert!(parse("closed").expect("valid").wants("open"));
+        assert!(parse("closed").expect("valid").chooses("open"));
     }
 
     #[test]
     fn counting_needs_a_number() {
         assert_eq!(task("--count 4096"), Task::Count(4096));
         for line in ["--count", "--count many", "--count 0", "--count -1"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_gate_has_a_number_and_names() {
+        let command = parse("--part 2 =closed open").expect("valid");
+        assert_eq!(command.task, Task::Part(2));
+        assert!(command.chooses("closed") && command.chooses("open") && !command.chooses("closed, call"));
+        for line in ["--part", "--part x"] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use std::{env, fs, mem};
+use std::{env, fs};
 
 use crate::budget::Budgets;
 use crate::command::{Command, Task};
@@ -16,13 +16,15 @@ use crate::machine::Machine;
 use crate::path::HotPath;
 use crate::plan::Plan;
 use crate::primitive::Primitive;
+use crate::process;
 use crate::report::Report;
+use crate::series::Measurements;
 
 /// What could not be judged was not the paths' fault: no exit code of a verdict.
 const BROKEN: u8 = 3;
 
-/// What is allocated between two sets of paths, the first time; each time as much more. An odd number of cache lines of
-/// 128 bytes, so that a sum of them comes back to the same place in a page only after many sets.
+/// What is allocated before the paths, times the number of the measurement: each process would have them at the same
+/// places in a page. An odd number of cache lines of 128 bytes, so that many measurements have places of their own.
 const APART: usize = 9 * 128;
 
 /// Hot paths and their budgets, made into a program that measures, judges and exits accordingly.
@@ -49,6 +51,7 @@ pub struct Gate {
     paths: Box<dyn Fn() -> Vec<HotPath>>,
     plan: Plan,
     patience: Duration,
+    one_process: bool,
     json: Option<PathBuf>,
 }
 
@@ -96,11 +99,12 @@ impl Verdict {
 
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { budgets, plan, patience, json, .. } = self;
+        let Self { budgets, paths: _, plan, patience, one_process, json } = self;
         f.debug_struct("Gate")
             .field("budgets", budgets)
             .field("plan", plan)
             .field("patience", patience)
+            .field("one_process", one_process)
             .field("json", json)
             .finish_non_exhaustive()
     }
@@ -110,15 +114,15 @@ impl Gate {
     /// A gate that holds what `paths` makes to `budgets`, in the TOML that [`Budgets`] reads. The primitives are
     /// measured with them and need not be given.
     ///
-    /// `paths` is called for each measurement and makes the same paths each time, by name, on breakers, limiters or
-    /// whatever else they use that are new. Where an instance lies in memory can cost more than a regression, so what
-    /// is slow has to be slow wherever it lies.
+    /// `paths` makes the same paths each time that it is called, by name. Each measurement has a process of its own,
+    /// for which the gate starts its program again: where code and instances lie in memory can cost as much as a
+    /// regression, and processes differ in it. So what is over budget has to be so wherever it lies.
     pub fn new<P: IntoIterator<Item = HotPath>>(
         budgets: impl Into<String>,
         paths: impl Fn() -> P + 'static,
     ) -> Self {
         let plan = Plan {
-            repetitions: 161,
+            repetitions: 101,
             sample: Duration::from_micros(200),
             patience: Duration::from_secs(15),
             ..Plan::default()
@@ -128,6 +132,7 @@ impl Gate {
             paths: Box::new(move || paths().into_iter().collect()),
             plan,
             patience: Duration::from_secs(90),
+            one_process: false,
             json: None,
         }
     }
@@ -139,7 +144,7 @@ impl Gate {
         self
     }
 
-    /// How each measurement is made. By default it has 161 repetitions of 0.2 ms, within 15 seconds.
+    /// How each measurement is made. By default it has 101 repetitions of 0.2 ms, within 15 seconds.
     #[must_use]
     pub fn plan(mut self, plan: Plan) -> Self {
         self.plan = plan;
@@ -154,6 +159,14 @@ impl Gate {
         self
     }
 
+    /// Makes all measurements in the gate's own process: for a program that cannot be started beside itself. Then a path
+    /// that happens to lie badly in memory may look slower than it is, in all of them.
+    #[must_use]
+    pub fn in_one_process(mut self) -> Self {
+        self.one_process = true;
+        self
+    }
+
     /// Does what the program's arguments say, and gives the exit code.
     ///
     /// - `--bench`, which `cargo bench` passes: measures, prints one table, writes the JSON. 0 if all paths keep to
@@ -162,6 +175,7 @@ impl Gate {
     /// - `--bench NAME...`: the same for the paths whose names contain one of these, or are what follows a `=`, with
     ///   all they are compared with.
     /// - `--count TIMES [NAME...]`: runs the paths as `ci/instructions` wants them.
+    /// - `--part NUMBER [NAME...]`: as the gate calls itself for a measurement, whose samples it prints as JSON.
     /// - neither, as `cargo test` calls it: runs each path once and only checks that budgets and paths fit.
     ///
     /// 3 if the budgets cannot be read or do not fit the paths, if the arguments mean nothing, or if the JSON cannot
@@ -179,68 +193,78 @@ impl Gate {
 
     fn obey(&self, command: &Command) -> Result<u8, Box<dyn Error>> {
         let budgets = Budgets::parse(&self.budgets)?;
-        let all = self.make();
-        budgets.fit(all.iter().map(HotPath::name))?;
-        let chosen = |name: &str| !Primitive::is_named(name) && command.wants(name);
-        if !all.iter().any(|path| chosen(path.name())) {
-            return Err(format!("no path has a name that contains {}", command.parts()).into());
-        }
         match command.task {
             Task::List => println!("gate: test"),
             Task::ListIgnored => {}
             Task::Try => {
                 let plan = Plan { repetitions: 1, patience: Duration::ZERO, ..self.plan };
-                plan.measure(&all);
+                plan.measure(&self.make(&budgets, command)?);
             }
-            Task::Count(times) => count::run(all.iter().filter(|path| chosen(path.name())), times),
-            Task::Measure => return self.measure(&budgets, all, chosen),
+            Task::Count(times) => {
+                let all = self.make(&budgets, command)?;
+                count::run(all.iter().filter(|path| command.chooses(path.name())), times);
+            }
+            Task::Part(number) => println!("{}", self.part(&budgets, command, number)?.to_json()),
+            Task::Measure => return self.measure(&budgets, command),
         }
         Ok(0)
     }
 
-    /// The primitives and all paths, on new instances.
-    fn make(&self) -> Vec<HotPath> {
-        Primitive::paths().into_iter().chain((self.paths)()).collect()
+    /// The primitives and all paths: they fit the budgets, and at least one is chosen.
+    fn make(&self, budgets: &Budgets, command: &Command) -> Result<Vec<HotPath>, Box<dyn Error>> {
+        let all: Vec<HotPath> = Primitive::paths().into_iter().chain((self.paths)()).collect();
+        budgets.fit(all.iter().map(HotPath::name))?;
+        if all.iter().any(|path| command.chooses(path.name())) {
+            Ok(all)
+        } else {
+            Err(format!("no path has a name that contains {}", command.parts.join(" or ")).into())
+        }
     }
 
-    fn measure(
+    /// One measurement of the chosen paths and their units; the first has all primitives, for the report.
+    fn part(
         &self,
         budgets: &Budgets,
-        mut all: Vec<HotPath>,
-        chosen: impl Fn(&str) -> bool,
-    ) -> Result<u8, Box<dyn Error>> {
+        command: &Command,
+        number: usize,
+    ) -> Result<Measurements, Box<dyn Error>> {
+        let before: Vec<u8> = black_box(Vec::with_capacity(APART * number));
+        let all = self.make(budgets, command)?;
+        let chosen = || all.iter().map(HotPath::name).filter(|name| command.chooses(name));
+        let needed = |name: &str| {
+            command.chooses(name)
+                || number == 0 && Primitive::is_named(name)
+                || chosen().flat_map(|path| budgets.units(path)).any(|unit| unit == name)
+        };
+        let paths: Vec<HotPath> = all.iter().filter(|path| needed(path.name())).cloned().collect();
+        let measured = self.plan.measure(&paths);
+        drop(before);
+        Ok(measured)
+    }
+
+    fn measure(&self, budgets: &Budgets, command: &Command) -> Result<u8, Box<dyn Error>> {
         let begin = Instant::now();
         println!("{}", Machine::here());
         let mut docket = Docket::default();
         let mut primitives = Vec::new();
         let mut runs = Vec::new();
-        // What was measured stays where it is, so that what is made next lies elsewhere.
-        let mut former = Vec::new();
+        let mut rest = command.clone();
         loop {
-            let open: Vec<(&str, &str)> = all
-                .iter()
-                .map(HotPath::name)
-                .filter(|path| chosen(path))
-                .flat_map(|path| budgets.units(path).map(move |unit| (path, unit)))
-                .filter(|(path, unit)| docket.wants(path, unit))
-                .collect();
-            let needed = |name: &str| {
-                runs.is_empty() && Primitive::is_named(name)
-                    || open.iter().any(|(path, unit)| *path == name || *unit == name)
+            let measured = if self.one_process {
+                self.part(budgets, &rest, runs.len())?
+            } else {
+                process::measure(runs.len(), &rest.parts)?
             };
-            let paths: Vec<HotPath> = all.iter().filter(|path| needed(path.name())).cloned().collect();
-            let measured = self.plan.measure(&paths);
             println!("{measured}");
             if runs.is_empty() {
                 primitives = measured.primitives();
             }
             runs.push(measured.to_string());
-            docket.enter(budgets.judge(&measured, &chosen));
-            if docket.is_settled() || begin.elapsed() >= self.patience {
+            docket.enter(budgets.judge(&measured, |name| rest.chooses(name)));
+            rest.parts = docket.open().map(|path| format!("={path}")).collect();
+            if rest.parts.is_empty() || begin.elapsed() >= self.patience {
                 break;
             }
-            let between: Vec<u8> = black_box(Vec::with_capacity(APART * runs.len()));
-            former.push((mem::replace(&mut all, self.make()), between));
         }
         let report = Report::new(primitives, docket.close());
         let verdict = Verdict::of(&report);
@@ -302,6 +326,7 @@ mod tests {
         Gate::new(budgets, || {
             [HotPath::new("nothing", || ()), HotPath::new("both, nothing", || ()).threads(2)]
         })
+        .in_one_process()
     }
 
     fn code(gate: &Gate, line: &str) -> Result<u8, String> {

@@ -47,6 +47,7 @@ mod machine;
 mod path;
 mod plan;
 mod primitive;
+mod process;
 mod report;
 mod series;
 mod tail;

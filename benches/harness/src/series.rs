@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::{Value, json};
+
 use crate::canary::Canary;
 use crate::primitive::Primitive;
 use crate::team::Sample;
@@ -39,6 +41,18 @@ impl Series {
 
     pub(crate) fn end_repetition(&mut self) {
         self.samples.push(self.kept.take());
+    }
+
+    fn to_json(&self) -> Value {
+        let Self { name, threads, samples, kept: _, waited, shared } = self;
+        json!({ "name": name, "threads": threads, "samples": samples, "waited": waited, "shared": shared })
+    }
+
+    fn from_json(json: &Value) -> Option<Self> {
+        let count = |field: &str| usize::try_from(json[field].as_u64()?).ok();
+        let samples = json["samples"].as_array()?.iter().map(Value::as_f64).collect();
+        let (waited, shared) = (count("waited")?, count("shared")?);
+        Some(Self { samples, waited, shared, ..Self::new(json["name"].as_str()?, count("threads")?) })
     }
 
     /// The path's name.
@@ -127,6 +141,19 @@ impl Measurements {
             );
         }
         Self { series, canary }
+    }
+
+    /// All of it, for another process.
+    pub(crate) fn to_json(&self) -> Value {
+        let series: Vec<Value> = self.series.iter().map(Series::to_json).collect();
+        json!({ "canary": self.canary, "series": series })
+    }
+
+    /// What [`Self::to_json`] made; nothing of anything else.
+    pub(crate) fn from_json(json: &Value) -> Option<Self> {
+        let series = json["series"].as_array()?.iter().map(Series::from_json).collect::<Option<Vec<_>>>()?;
+        // Without a single look there is no least one, which JSON has no number for.
+        Some(Self { series, canary: json["canary"].as_f64().unwrap_or(f64::INFINITY) })
     }
 
     /// The series of the path with this name.
@@ -224,6 +251,21 @@ pub(crate) mod tests {
         assert_eq!((series.repetitions(), series.kept(), series.waited(), series.shared()), (2, 1, 1, 2));
         assert!((series.median() - 2.0).abs() < 1e-9);
         assert!((series.disturbed() - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn measurements_cross_to_another_process_whole() {
+        let mut disturbed = with_gaps("a", &[Some(0.1 + 0.2), None, Some(1e-9)]);
+        (disturbed.threads, disturbed.waited, disturbed.shared) = (2, 3, 4);
+        for canary in [1.43, f64::INFINITY] {
+            let measured = Measurements::new(vec![disturbed.clone(), series("b", &[])], canary);
+            let text = measured.to_json().to_string();
+            let again = Measurements::from_json(&text.parse().expect("JSON")).expect("measurements");
+            assert_eq!(format!("{again:?}"), format!("{measured:?}"));
+        }
+        for text in ["{}", "[]", "null", r#"{"canary": 1, "series": [{"name": "a"}]}"#] {
+            assert!(Measurements::from_json(&text.parse().expect("JSON")).is_none(), "{text}");
+        }
     }
 
     #[test]
