@@ -124,7 +124,7 @@ impl Gate {
         let plan = Plan {
             repetitions: 101,
             sample: Duration::from_micros(200),
-            patience: Duration::from_secs(15),
+            patience: Duration::from_secs(10),
             ..Plan::default()
         };
         Self {
@@ -144,7 +144,7 @@ impl Gate {
         self
     }
 
-    /// How each measurement is made. By default it has 101 repetitions of 0.2 ms, within 15 seconds.
+    /// How each measurement is made. By default it has 101 repetitions of 0.2 ms, within 10 seconds.
     #[must_use]
     pub fn plan(mut self, plan: Plan) -> Self {
         self.plan = plan;
